@@ -1,0 +1,103 @@
+#include "core/files.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <system_error>
+
+namespace millrace {
+
+void FileDescriptor::Reset(int fd) {
+  if (fd_ >= 0) ::close(fd_);
+  fd_ = fd;
+}
+
+void ThrowStorageError(int error_number, const std::string& operation,
+                       const std::filesystem::path& path) {
+  const bool full = error_number == ENOSPC || error_number == EDQUOT;
+  throw Error(full ? ErrorCode::kStorageFull : ErrorCode::kStorageError,
+              operation + " " + path.string() + ": " + std::strerror(error_number),
+              {{"errno", error_number}, {"path", path.string()}});
+}
+
+FileDescriptor CreateFile(const std::filesystem::path& path) {
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (fd < 0) ThrowStorageError(errno, "create", path);
+  return FileDescriptor(fd);
+}
+
+void WriteAll(int fd, std::span<const char> bytes, const std::filesystem::path& path) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
+    if (written < 0) {
+      if (errno == EINTR) continue;
+      ThrowStorageError(errno, "write", path);
+    }
+    bytes = bytes.subspan(static_cast<size_t>(written));
+  }
+}
+
+void SyncFile(int fd, const std::filesystem::path& path) {
+  if (::fsync(fd) != 0) ThrowStorageError(errno, "sync", path);
+}
+
+void SyncFolder(const std::filesystem::path& folder) {
+  const FileDescriptor fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) ThrowStorageError(errno, "open folder", folder);
+  SyncFile(fd.get(), folder);
+}
+
+void SyncTree(const std::filesystem::path& folder) {
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.is_directory()) {
+      SyncTree(entry.path());
+    } else if (entry.is_regular_file()) {
+      const FileDescriptor fd(::open(entry.path().c_str(), O_RDONLY | O_CLOEXEC));
+      if (!fd) ThrowStorageError(errno, "open", entry.path());
+      SyncFile(fd.get(), entry.path());
+    }
+  }
+  SyncFolder(folder);
+}
+
+void WriteFileDurably(const std::filesystem::path& path, std::string_view content) {
+  std::filesystem::path partial = path;
+  partial += ".partial";
+  {
+    const FileDescriptor fd = CreateFile(partial);
+    WriteAll(fd.get(), content, partial);
+    SyncFile(fd.get(), partial);
+  }
+  Rename(partial, path);
+  SyncFolder(path.parent_path());
+}
+
+std::string ReadWholeFile(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) ThrowStorageError(errno, "open", path);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+void Rename(const std::filesystem::path& from, const std::filesystem::path& to) {
+  if (::rename(from.c_str(), to.c_str()) != 0) {
+    ThrowStorageError(errno, "rename " + from.string() + " to", to);
+  }
+}
+
+void RemoveTree(const std::filesystem::path& folder) {
+  std::error_code error;
+  std::filesystem::remove_all(folder, error);
+  if (error) ThrowStorageError(error.value(), "remove", folder);
+}
+
+void CreateFolders(const std::filesystem::path& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) ThrowStorageError(error.value(), "create folder", folder);
+}
+
+}  // namespace millrace

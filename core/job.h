@@ -1,0 +1,114 @@
+#pragma once
+
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/clock.h"
+#include "core/encode_spec.h"
+#include "core/error.h"
+#include "core/task.h"
+
+namespace millrace {
+
+// What a client asked for. Jobs are the sum of their tasks.
+//
+//            start           publish             published
+//   queued --------> running ---------> publishing ---------> succeeded
+//     ^  ^             | | \                |
+//     |  |   requeue   | |  \ cancel        | redo (its files are gone)
+//     |  `-------------' |   `-> cancelling --- stopped --> cancelled
+//     |   due            | retry                                ^
+//     `------ retry_wait <                                      |
+//   queued, retry_wait -- cancel -------------------------------'
+//   queued, running, retry_wait, publishing -- bury --> dead
+enum class JobState {
+  kQueued,
+  kRunning,
+  kPublishing,
+  kSucceeded,
+  kRetryWait,
+  kCancelling,
+  kCancelled,
+  kDead,
+};
+
+enum class JobEvent {
+  kStart,      // its first task was leased
+  kRequeue,    // the attempt ended without blame on the job
+  kRetry,      // the attempt failed and another will be made later
+  kDue,        // the wait before that attempt is over
+  kPublish,    // all tasks are done; the manifest is in the ledger
+  kPublished,  // the outputs are in their final place
+  kRedo,       // the outputs were lost before they were published
+  kCancel,
+  kStopped,  // the last worker has let go of the cancelled job
+  kBury,     // its dead-letter folder is complete
+};
+
+// The legal transitions, all in one table (job.cc). Returns nullopt for an illegal one.
+std::optional<JobState> NextState(JobState state, JobEvent event);
+// Whether no transition leads out of the state.
+bool IsTerminal(JobState state);
+
+inline constexpr int kDefaultPriority = 50;  // of 0 to 100, high first
+inline constexpr int kDefaultMaxAttempts = 5;
+
+// The validated form of POST /v1/jobs, with the spec frozen.
+struct JobRequest {
+  Input input;
+  EncodeSpec spec;
+  int priority = kDefaultPriority;
+  std::string external_id;
+  std::map<std::string, std::string> labels;
+  int max_attempts = kDefaultMaxAttempts;
+};
+
+// Throws Error{kInvalidRequest} naming every wrong field.
+JobRequest ParseJobRequest(const nlohmann::json& body, const PresetSource& presets);
+// Reads {"upload": id} or {"path": relative}; appends to `errors` what is wrong.
+Input ParseInput(const nlohmann::json& json, const std::string& pointer,
+                 std::vector<FieldError>& errors);
+
+// The persisted part of a job.
+struct Job {
+  std::string id;
+  JobRequest request;
+  nlohmann::json input_facts;  // name, bytes, sha256 of the input as known at submission
+  int generation = 1;          // grows with each redrive
+  JobState state = JobState::kQueued;
+  WallTime created_at{};
+  std::optional<WallTime> started_at;   // first lease of this generation
+  std::optional<WallTime> finished_at;  // the terminal transition
+  nlohmann::json media;                 // null until an attempt has probed the input
+  std::vector<OutputFile> files;        // of the published attempt
+  Fence published_fence = 0;            // which attempt's outputs are the job's; 0: none
+  std::vector<Warning> warnings;
+  nlohmann::json error;  // null, or ToJson(Error): why the job is dead, or waits for its retry
+};
+
+nlohmann::json ToJson(const JobRequest& request);
+JobRequest JobRequestFromJson(const nlohmann::json& json);
+nlohmann::json ToJson(const Input& input);
+Input InputFromJson(const nlohmann::json& json);
+
+// What is known of a job only while it is in the broker's memory.
+struct LiveJob {
+  Progress progress;
+  int attempt = 0;
+  std::string worker;
+  std::optional<int64_t> queue_position;  // 1: next
+  std::optional<WallTime> retry_at;
+};
+
+// The job as clients see it (docs/http-api.md), without links.
+nlohmann::json JobView(const Job& job, const LiveJob& live);
+
+std::string_view NameOf(JobState state);
+std::string_view NameOf(JobEvent event);
+std::optional<JobState> JobStateFromName(std::string_view name);
+
+}  // namespace millrace
