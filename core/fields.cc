@@ -82,6 +82,8 @@ std::optional<bool> Fields::Boolean(std::string_view key) {
 }
 
 void Fields::Fail(std::string_view key, std::string detail) {
+  // Of something that is no object, nothing more than that is worth saying.
+  if (object_ == &kEmptyObject) return;
   errors_.push_back({PointerTo(key), std::move(detail)});
 }
 

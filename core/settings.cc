@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cctype>
+#include <cstdlib>
 
 #include "core/error.h"
 
@@ -47,6 +48,26 @@ struct SettingsParser::Impl {
     app.add_option("--" + name, target, help)
         ->envname(EnvironmentName(name))
         ->capture_default_str();
+  }
+
+  // CLI11 prefers the configuration file to the environment. Here it is the other way about, as
+  // people expect of containers: what the environment sets is put in front of the arguments, unless
+  // these set it themselves.
+  std::vector<std::string> WithEnvironment(int argc, char** argv) const {
+    const std::vector<std::string> given(argv + 1, argv + argc);
+    std::vector<std::string> all;
+    for (const CLI::Option* option : app.get_options()) {
+      const char* value =
+          option->get_envname().empty() ? nullptr : getenv(option->get_envname().c_str());
+      const std::string flag = option->get_name();
+      const auto sets = [&flag](const std::string& argument) {
+        return argument == flag || argument.starts_with(flag + "=");
+      };
+      if (value == nullptr || *value == '\0' || std::ranges::any_of(given, sets)) continue;
+      all.push_back(flag + "=" + value);
+    }
+    all.insert(all.end(), given.begin(), given.end());
+    return all;
   }
 
   CLI::App app;
@@ -110,7 +131,9 @@ void SettingsParser::AddPositional(const std::string& name, std::string& target,
 
 std::optional<int> SettingsParser::Parse(int argc, char** argv) {
   try {
-    impl_->app.parse(argc, argv);
+    std::vector<std::string> arguments = impl_->WithEnvironment(argc, argv);
+    std::ranges::reverse(arguments);  // CLI11 takes them from the back
+    impl_->app.parse(std::move(arguments));
     return std::nullopt;
   } catch (const CLI::ParseError& error) {
     const int status = impl_->app.exit(error);
