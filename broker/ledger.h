@@ -19,10 +19,14 @@ class Ledger {
   virtual Snapshot Load() = 0;
   // Makes all changes durable in one transaction, or none of them.
   virtual void Commit(const std::vector<LedgerChange>& changes) = 0;
+  // Writes something without meaning durably; throws like Commit where that is not possible.
+  virtual void CheckWritable() = 0;
 
   virtual std::optional<Job> FindJob(const std::string& id) = 0;
   // Newest last.
   virtual std::vector<Attempt> AttemptsOf(const std::string& job_id) = 0;
+  // The number of the last attempt of a job in one generation; 0: none was made.
+  virtual int LastAttemptNumber(const std::string& job_id, int generation) = 0;
   // Throws Error{kInvalidRequest} for a page token that this ledger did not make.
   virtual JobPage ListJobs(const JobFilter& filter) = 0;
   // At most `limit` events with a sequence number above `after`, in order.

@@ -1,0 +1,106 @@
+#include "broker/effects.h"
+
+#include <filesystem>
+
+#include "core/log.h"
+
+namespace millrace {
+namespace {
+
+// What a file operation threw, as an Error: the store throws its own, the file system library the
+// other kind.
+template <typename Operation>
+std::optional<Error> ErrorOf(Operation operation) {
+  try {
+    operation();
+    return std::nullopt;
+  } catch (const Error& error) {
+    return error;
+  } catch (const std::filesystem::filesystem_error& error) {
+    const bool full = error.code() == std::errc::no_space_on_device;
+    return Error(full ? ErrorCode::kStorageFull : ErrorCode::kStorageError, error.what());
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> EffectRunner::Send(const std::vector<Effect>& effects) {
+  std::vector<std::string> broken;
+  for (const Effect& effect : effects) {
+    if (const auto* send = std::get_if<SendToWorker>(&effect)) {
+      if (!SendToInstance(*send)) broken.push_back(send->instance);
+    } else if (const auto* reply = std::get_if<ReplyToClient>(&effect)) {
+      if (sockets_.Send(Door::kClient, reply->route, reply->message) != SendResult::kSent) {
+        LogDebug("reply dropped, its client is gone", {{"type", reply->message.type}});
+      }
+    } else if (const auto* announce = std::get_if<Announce>(&effect)) {
+      sockets_.Publish(announce->topic, announce->body);
+    }
+  }
+  return broken;
+}
+
+bool EffectRunner::SendToInstance(const SendToWorker& send) {
+  const std::string* peer = peers_.Find(send.instance);
+  const SendResult result = peer == nullptr ? SendResult::kUnreachable
+                                            : sockets_.Send(Door::kWorker, *peer, send.message);
+  if (result == SendResult::kSent) return true;
+  LogWarning("message to a worker dropped",
+             {{"instance", send.instance},
+              {"type", send.message.type},
+              {"reason", result == SendResult::kFull ? "it does not read" : "not connected"},
+              {"dropped_so_far", sockets_.dropped()}});
+  return result == SendResult::kFull;
+}
+
+void EffectRunner::Store(const std::vector<Effect>& effects, Dispatcher& dispatcher,
+                         const std::function<Now()>& now, const Report& report) {
+  for (const Effect& effect : effects) {
+    if (const auto* publish = std::get_if<PublishOutputs>(&effect)) {
+      report(Publish(*publish, dispatcher, now));
+    } else if (const auto* bury = std::get_if<Bury>(&effect)) {
+      report(BuryJob(*bury, dispatcher, now));
+    } else if (const auto* discard = std::get_if<DiscardWork>(&effect)) {
+      Discard(*discard);
+    }
+  }
+}
+
+Outcome EffectRunner::Publish(const PublishOutputs& publish, Dispatcher& dispatcher,
+                              const std::function<Now()>& now) {
+  bool there = false;
+  std::optional<Error> error = ErrorOf([&] {
+    there = media_.Publish(publish.task_id, publish.job_id, publish.fence, publish.manifest);
+  });
+  if (!error && !there) {
+    error = Error(ErrorCode::kOutputNotFound, "the files that the worker reported are gone");
+  }
+  if (!error) return dispatcher.OnPublished(publish.task_id, publish.fence, now());
+  LogError("outputs not published", {{"job", publish.job_id},
+                                     {"task", publish.task_id},
+                                     {"fence", publish.fence},
+                                     {"error", ToJson(*error)}});
+  return dispatcher.OnPublishFailed(publish.task_id, publish.fence, *error, now());
+}
+
+Outcome EffectRunner::BuryJob(const Bury& bury, Dispatcher& dispatcher,
+                              const std::function<Now()>& now) {
+  const std::string& job = bury.letter.job_id;
+  const std::optional<Error> error = ErrorOf([&] { media_.WriteDeadLetter(bury.letter); });
+  if (!error) {
+    LogWarning("job is dead", {{"job", job}, {"folder", media_.DeadLetterFolder(job).string()}});
+    return dispatcher.OnBuried(job, now());
+  }
+  LogError("dead letter not written", {{"job", job}, {"error", ToJson(*error)}});
+  return dispatcher.OnBuryFailed(job, *error, now());
+}
+
+void EffectRunner::Discard(const DiscardWork& discard) {
+  const std::optional<Error> error =
+      ErrorOf([&] { media_.DiscardWork(discard.task_id, discard.fence); });
+  if (!error) return;
+  LogWarning("work folder not removed",
+             {{"task", discard.task_id}, {"fence", discard.fence}, {"error", ToJson(*error)}});
+}
+
+}  // namespace millrace

@@ -1,0 +1,148 @@
+#include "broker/job_reader.h"
+
+#include "core/fields.h"
+#include "core/settings.h"
+
+namespace millrace {
+namespace {
+
+constexpr int kMaxPageSize = 500;
+constexpr int kDefaultPageSize = 50;
+constexpr size_t kMaxTokenBytes = 512;
+
+std::vector<JobState> ParseStates(const nlohmann::json& json, Fields& fields) {
+  std::vector<JobState> states;
+  if (!json.is_array()) {
+    fields.Fail("states", "must be a list of states");
+    return states;
+  }
+  for (const nlohmann::json& item : json) {
+    const auto state =
+        item.is_string() ? JobStateFromName(item.get_ref<const std::string&>()) : std::nullopt;
+    if (state) {
+      states.push_back(*state);
+    } else {
+      fields.Fail("states", item.dump() + " is not the state of a job");
+    }
+  }
+  return states;
+}
+
+std::optional<WallTime> ParseTimeField(Fields& fields, std::string_view key) {
+  const std::optional<std::string> text = fields.String(key);
+  if (!text) return std::nullopt;
+  try {
+    return ParseTime(*text);
+  } catch (const Error& error) {
+    fields.Fail(key, error.what());
+    return std::nullopt;
+  }
+}
+
+}  // namespace
+
+JobFilter ParseJobFilter(const nlohmann::json& body) {
+  std::vector<FieldError> errors;
+  Fields fields(body, "", errors);
+  JobFilter filter;
+  if (const auto* states = fields.Raw("states")) filter.states = ParseStates(*states, fields);
+  if (const auto* labels = fields.Raw("labels")) {
+    if (!labels->is_object()) fields.Fail("labels", "must be an object");
+    for (const auto& [name, value] : labels->items()) {
+      if (value.is_string()) {
+        filter.labels.emplace_back(name, value.get<std::string>());
+      } else {
+        fields.Fail("labels", "the value of '" + name + "' must be a string");
+      }
+    }
+  }
+  if (const auto* id = fields.Raw("external_id");
+      id != nullptr && !(id->is_string() && *id == "")) {
+    filter.external_id = fields.String("external_id").value_or("");
+  }
+  filter.created_after = ParseTimeField(fields, "created_after");
+  filter.created_before = ParseTimeField(fields, "created_before");
+  constexpr auto kOrders =
+      std::to_array<std::pair<std::string_view, bool>>({{"desc", true}, {"asc", false}});
+  filter.newest_first = fields.OneOf("order", kOrders).value_or(true);
+  filter.page_size =
+      static_cast<int>(fields.Integer("page_size", 1, kMaxPageSize).value_or(kDefaultPageSize));
+  if (const auto* token = fields.Raw("page_token");
+      token != nullptr && !(token->is_string() && *token == "")) {
+    filter.page_token = fields.String("page_token", kMaxTokenBytes).value_or("");
+  }
+  if (!errors.empty()) throw Error(std::move(errors));
+  return filter;
+}
+
+Message JobReader::Answer(const Message& request, Now now) const {
+  Message reply{.type = std::string(client::kOk), .id = request.id, .body = {}};
+  const std::string_view type = request.type;
+  const auto job_id = [&] { return request.body.at("job_id").get<std::string>(); };
+  if (type == client::kGetJob) {
+    reply.body = ReadJob(job_id());
+  } else if (type == client::kSubmit) {
+    reply.body = {{"job", ReadJob(job_id())["job"]}};
+  } else if (type == client::kCancel) {
+    RefuseCancel(job_id());
+  } else if (type == client::kListJobs) {
+    reply.body = ListJobs(request.body);
+  } else if (type == client::kAttempts) {
+    reply.body = Attempts(job_id());
+  } else if (type == client::kQueue) {
+    reply.body = dispatcher_.QueueView(now);
+  } else if (type == client::kWorkers) {
+    reply.body = dispatcher_.WorkersView(now);
+  } else {
+    reply.body = Ping();
+  }
+  return reply;
+}
+
+Job JobReader::FindEnded(const std::string& job_id) const {
+  std::optional<Job> job = ledger_.FindJob(job_id);
+  if (!job) throw Error(ErrorCode::kJobNotFound, "there is no job " + job_id);
+  return std::move(*job);
+}
+
+nlohmann::json JobReader::ViewOf(const Job& job) const {
+  if (const Job* live = dispatcher_.Find(job.id)) return JobView(*live, dispatcher_.Live(job.id));
+  LiveJob ended;
+  ended.attempt = ledger_.LastAttemptNumber(job.id, job.generation);
+  return JobView(job, ended);
+}
+
+nlohmann::json JobReader::ReadJob(const std::string& job_id) const {
+  const Job* live = dispatcher_.Find(job_id);
+  const Job job = live != nullptr ? *live : FindEnded(job_id);
+  return {{"job", ViewOf(job)}, {"published_fence", job.published_fence}};
+}
+
+nlohmann::json JobReader::ListJobs(const nlohmann::json& body) const {
+  const JobPage page = ledger_.ListJobs(ParseJobFilter(body));
+  nlohmann::json jobs = nlohmann::json::array();
+  for (const Job& job : page.jobs) jobs.push_back(ViewOf(job));
+  return {{"jobs", std::move(jobs)}, {"next_page_token", page.next_page_token}};
+}
+
+nlohmann::json JobReader::Attempts(const std::string& job_id) const {
+  if (dispatcher_.Find(job_id) == nullptr) FindEnded(job_id);
+  nlohmann::json attempts = nlohmann::json::array();
+  for (const Attempt& attempt : ledger_.AttemptsOf(job_id)) attempts.push_back(ToJson(attempt));
+  return {{"attempts", std::move(attempts)}};
+}
+
+nlohmann::json JobReader::Ping() const {
+  return {{"version", kVersion},
+          {"accepting", !refusal_.has_value()},
+          {"reason", refusal_.value_or("")}};
+}
+
+void JobReader::RefuseCancel(const std::string& job_id) const {
+  const Job job = FindEnded(job_id);
+  throw Error(ErrorCode::kJobFinished,
+              "job " + job_id + " has already ended: " + std::string(NameOf(job.state)),
+              {{"state", NameOf(job.state)}});
+}
+
+}  // namespace millrace

@@ -1,0 +1,111 @@
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "broker/dispatcher.h"
+#include "broker/effects.h"
+#include "broker/ledger.h"
+#include "broker/peer_book.h"
+#include "broker/sockets.h"
+#include "core/clock.h"
+#include "core/media_store.h"
+
+namespace millrace {
+
+struct BrokerOptions {
+  Endpoints endpoints;
+  DispatcherOptions dispatcher;
+  // Messages taken from each socket before what was decided is committed.
+  size_t batch_limit = 512;
+  // How often a ledger that could not be written is tried again.
+  std::chrono::milliseconds ledger_retry{1'000};
+};
+
+// The broker: receives what has arrived, has the dispatcher decide, commits everything decided in
+// one transaction, and only then replies, sends, moves files and answers reads. All of it on the
+// thread that calls Run().
+//
+// A failed commit suspends the broker. The dispatcher's memory is ahead of the ledger then, so it
+// is thrown away and made anew from the ledger, like after a restart. Until the ledger can be
+// written again, requests that would change something are refused with the reason, reads are
+// answered from the ledger, beats are answered with "go on" (no lease ends while nobody could take
+// it over), and what else workers report is left for them to repeat. Then the dispatcher is made
+// once more, workers register again, and every lease has a grace period.
+class Broker {
+ public:
+  // Binds the sockets and takes over what the ledger holds. Throws Error. `clock` outlives it.
+  Broker(BrokerOptions options, std::unique_ptr<Ledger> ledger, std::unique_ptr<MediaStore> media,
+         const Clock& clock);
+  ~Broker();
+
+  // Serves until `stop_fd` is readable, then takes what has arrived once more, refusing new jobs,
+  // and returns. Leases stay as they are: workers go on and come back to the next broker. Throws
+  // Error if the ledger cannot even be read.
+  void Run(int stop_fd);
+
+ private:
+  struct Read {
+    std::string peer;
+    Message request;
+  };
+
+  // What one round has collected.
+  struct Batch {
+    std::vector<LedgerChange> changes;
+    std::vector<Effect> effects;
+    std::vector<Read> reads;
+    std::set<std::string> inserted;  // ids of jobs that `changes` creates
+
+    void Add(Outcome outcome);
+    bool empty() const { return changes.empty() && effects.empty() && reads.empty(); }
+  };
+
+  struct Suspension {
+    Error cause;
+    MonotonicTime next_try;
+  };
+
+  Now ReadClock() const;
+  std::optional<std::chrono::milliseconds> TimeUntilDue() const;
+  void Step(const std::vector<Received>& messages);
+  // Handles one message; its errors are answered. Returns false if the dispatcher's state is in
+  // doubt.
+  bool Take(const Received& received, Batch& batch);
+  void TakeClient(const Received& received, Batch& batch);
+  void TakeWorker(const Received& received, Batch& batch);
+  void CheckDeadline(const Message& message) const;
+  // Whether the request is answered from the ledger although its type changes things: its job is
+  // not in memory (any more).
+  bool IsRead(const Message& message, const Batch& batch) const;
+  void Refuse(const Received& received, const Error& error);
+
+  // Commits a batch, carries out its effects, and then the same for what follows from these.
+  void Settle(Batch batch);
+  void AnswerReads(const std::vector<Read>& reads);
+  void ForgetAnswered(const std::vector<Effect>& effects);
+  void Suspend(const Error& cause);
+  void TryToResume();
+  void MakeDispatcher();
+  std::optional<std::string> RefusalOfSubmissions() const;
+
+  const BrokerOptions options_;
+  const Clock& clock_;
+  const std::unique_ptr<Ledger> ledger_;
+  const std::unique_ptr<MediaStore> media_;
+  Sockets sockets_;
+  PeerBook peers_;
+  EffectRunner effects_;
+  std::unique_ptr<Dispatcher> dispatcher_;
+  // Client requests that the dispatcher has taken and not answered yet: connection, message id.
+  std::set<std::pair<std::string, std::string>> owed_;
+  std::optional<Suspension> suspension_;
+  bool draining_ = false;
+};
+
+}  // namespace millrace

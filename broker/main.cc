@@ -1,0 +1,123 @@
+#include <sys/signalfd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <iostream>
+
+#include "broker/data_lock.h"
+#include "broker/ledger.h"
+#include "broker/loop.h"
+#include "core/clock.h"
+#include "core/log.h"
+#include "core/media_store.h"
+#include "core/settings.h"
+
+namespace millrace {
+namespace {
+
+struct Settings {
+  CommonSettings common;
+  std::filesystem::path library_dir;
+  DispatcherOptions dispatcher;
+  int64_t max_queued = static_cast<int64_t>(DispatcherOptions().max_queued);
+};
+
+void AddSettings(SettingsParser& parser, Settings& settings) {
+  AddCommonSettings(parser, settings.common);
+  parser.Add("library-dir", settings.library_dir,
+             "Folder below which inputs may be given by path (default: such inputs are refused)");
+  DispatcherOptions& dispatcher = settings.dispatcher;
+  parser.Add("lease", dispatcher.lease, "Silence after which a worker's tasks are given to others");
+  parser.Add("beat", dispatcher.beat, "Time between a worker's beats; well below the lease");
+  parser.Add("retry-base", dispatcher.retry_base,
+             "Longest wait before the first retry of a task; doubles with each");
+  parser.Add("retry-cap", dispatcher.retry_cap, "Longest wait before any retry");
+  parser.Add("max-infrastructure-failures", dispatcher.max_infrastructure_failures,
+             "Attempts of a task that may end without its fault");
+  parser.Add("max-unknown-attempts", dispatcher.max_unknown_attempts,
+             "Attempts of a task that fails for reasons unknown");
+  parser.Add("max-queued", settings.max_queued, "Jobs waiting beyond which new ones are refused");
+}
+
+void CheckSettings(Settings& settings) {
+  const auto refuse = [](const std::string& detail) {
+    throw Error(ErrorCode::kInvalidRequest, detail);
+  };
+  // A lease must survive the loss of one beat.
+  if (settings.dispatcher.beat * 2 >= settings.dispatcher.lease) {
+    refuse("--lease must be more than twice --beat");
+  }
+  if (settings.dispatcher.retry_cap < settings.dispatcher.retry_base) {
+    refuse("--retry-cap must not be less than --retry-base");
+  }
+  if (settings.dispatcher.max_infrastructure_failures < 1 ||
+      settings.dispatcher.max_unknown_attempts < 1 || settings.max_queued < 1) {
+    refuse("--max-infrastructure-failures, --max-unknown-attempts and --max-queued start at 1");
+  }
+  settings.dispatcher.max_queued = static_cast<size_t>(settings.max_queued);
+}
+
+// SIGTERM and SIGINT, from now on as a readable descriptor. Call it before threads start: they
+// inherit that the signals are blocked.
+FileDescriptor SignalsAsFile() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  FileDescriptor fd(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!fd) ThrowStorageError(errno, "signalfd", "");
+  return fd;
+}
+
+void Serve(const Settings& settings) {
+  const FileDescriptor signals = SignalsAsFile();
+  const CommonSettings& common = settings.common;
+  // Held until everything below is closed: a socket file must not be unlinked under a successor.
+  const DataLock lock(common.data_dir);
+  const SystemClock clock;
+  Broker broker(
+      {.endpoints = {.client = common.client_endpoint,
+                     .worker = common.worker_endpoint,
+                     .event = common.event_endpoint},
+       .dispatcher = settings.dispatcher},
+      OpenSqliteLedger(common.data_dir / "ledger.db"),
+      OpenFolderMediaStore({.data_dir = common.data_dir, .library_dir = settings.library_dir}),
+      clock);
+  LogInfo("ready", {{"version", kVersion},
+                    {"data_dir", common.data_dir.string()},
+                    {"client_endpoint", common.client_endpoint},
+                    {"worker_endpoint", common.worker_endpoint},
+                    {"event_endpoint", common.event_endpoint}});
+  broker.Run(signals.get());
+  LogInfo("stopped");
+}
+
+int Main(int argc, char** argv) {
+  Settings settings;
+  SettingsParser parser("millrace-broker",
+                        "Decides which worker runs what, and keeps what is true on disk.");
+  AddSettings(parser, settings);
+  if (const std::optional<int> status = parser.Parse(argc, argv)) return *status;
+  try {
+    FinishCommonSettings(settings.common, "broker");
+    CheckSettings(settings);
+  } catch (const Error& error) {
+    std::cerr << "millrace-broker: " << error.what() << "\n";
+    return 2;
+  }
+  try {
+    Serve(settings);
+    return 0;
+  } catch (const Error& error) {
+    LogError(error.what(), {{"error", ToJson(error)}});
+  } catch (const std::exception& error) {
+    LogError(error.what());
+  }
+  return 1;
+}
+
+}  // namespace
+}  // namespace millrace
+
+int main(int argc, char** argv) { return millrace::Main(argc, argv); }

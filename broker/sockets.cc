@@ -1,0 +1,152 @@
+#include "broker/sockets.h"
+
+#include <array>
+#include <filesystem>
+#include <zmq.hpp>
+
+#include "core/files.h"
+
+namespace millrace {
+namespace {
+
+using std::chrono::milliseconds;
+
+// A frame larger than this ends the connection of the peer that sends it; core/message has the
+// smaller limit, whose breach is answered.
+constexpr int64_t kMaxFrameBytes = 8 * 1024 * 1024;
+// Of one message; more frames than a message has are an error, however many there are.
+constexpr size_t kFramesKept = 8;
+// Replies that wait for one peer. Its own requests wait on its side once kReceiveWater are here.
+constexpr int kSendWater = 10'000;
+constexpr int kReceiveWater = 1'000;
+// How long a closing broker tries to hand over its last replies.
+constexpr int kLingerMs = 500;
+constexpr int kHandshakeMs = 5'000;
+// Finds a connection that ended without a word (a pulled cable, a frozen host). Leases do not hang
+// on it: they end by their own clock.
+constexpr int kHeartbeatMs = 5'000;
+constexpr int kHeartbeatTimeoutMs = 15'000;
+
+void CreateFolderOf(const std::string& endpoint) {
+  constexpr std::string_view kScheme = "ipc://";
+  if (!endpoint.starts_with(kScheme)) return;
+  const std::filesystem::path path(endpoint.substr(kScheme.size()));
+  if (path.has_parent_path()) CreateFolders(path.parent_path());
+}
+
+void Bind(zmq::socket_t& socket, const std::string& endpoint, const char* what) {
+  CreateFolderOf(endpoint);
+  try {
+    socket.bind(endpoint);  // unlinks an ipc file that an earlier broker left behind
+  } catch (const zmq::error_t& error) {
+    throw Error(ErrorCode::kInvalidRequest, std::string("cannot bind the ") + what + " endpoint " +
+                                                endpoint + ": " + error.what());
+  }
+}
+
+zmq::socket_t MakeRouter(zmq::context_t& context) {
+  zmq::socket_t socket(context, zmq::socket_type::router);
+  socket.set(zmq::sockopt::linger, kLingerMs);
+  socket.set(zmq::sockopt::maxmsgsize, kMaxFrameBytes);
+  socket.set(zmq::sockopt::sndhwm, kSendWater);
+  socket.set(zmq::sockopt::rcvhwm, kReceiveWater);
+  // Without it a ROUTER drops silently what it cannot deliver.
+  socket.set(zmq::sockopt::router_mandatory, true);
+  // A peer that chose its own routing id and comes back replaces its old connection.
+  socket.set(zmq::sockopt::router_handover, true);
+  socket.set(zmq::sockopt::handshake_ivl, kHandshakeMs);
+  socket.set(zmq::sockopt::heartbeat_ivl, kHeartbeatMs);
+  socket.set(zmq::sockopt::heartbeat_timeout, kHeartbeatTimeoutMs);
+  return socket;
+}
+
+zmq::socket_t MakePublisher(zmq::context_t& context) {
+  zmq::socket_t socket(context, zmq::socket_type::pub);
+  socket.set(zmq::sockopt::linger, kLingerMs);
+  socket.set(zmq::sockopt::maxmsgsize, kMaxFrameBytes);
+  socket.set(zmq::sockopt::sndhwm, kSendWater);
+  return socket;
+}
+
+// Returns nullopt if nothing is there.
+std::optional<Received> TakeOne(zmq::socket_t& socket, Door door) {
+  zmq::message_t part;
+  if (!socket.recv(part, zmq::recv_flags::dontwait)) return std::nullopt;
+  Received received{.door = door, .peer = part.to_string(), .frames = {}};
+  // The parts of a message arrive together, so that none of these waits.
+  while (part.more()) {
+    if (!socket.recv(part, zmq::recv_flags::none)) break;
+    if (received.frames.size() < kFramesKept) received.frames.push_back(part.to_string());
+  }
+  return received;
+}
+
+}  // namespace
+
+struct Sockets::Impl {
+  zmq::context_t context{1};
+  zmq::socket_t client = MakeRouter(context);
+  zmq::socket_t worker = MakeRouter(context);
+  zmq::socket_t event = MakePublisher(context);
+
+  zmq::socket_t& Of(Door door) { return door == Door::kClient ? client : worker; }
+};
+
+Sockets::Sockets(const Endpoints& endpoints) : impl_(std::make_unique<Impl>()) {
+  Bind(impl_->client, endpoints.client, "client");
+  Bind(impl_->worker, endpoints.worker, "worker");
+  Bind(impl_->event, endpoints.event, "event");
+}
+
+Sockets::~Sockets() = default;
+
+Arrivals Sockets::Receive(int stop_fd, std::optional<milliseconds> timeout, size_t limit) {
+  std::array<zmq::pollitem_t, 3> items{{{impl_->worker.handle(), 0, ZMQ_POLLIN, 0},
+                                        {impl_->client.handle(), 0, ZMQ_POLLIN, 0},
+                                        {nullptr, stop_fd, ZMQ_POLLIN, 0}}};
+  try {
+    zmq::poll(items, timeout.value_or(milliseconds(-1)));
+  } catch (const zmq::error_t& error) {
+    if (error.num() != EINTR) throw;
+  }
+  Arrivals arrivals;
+  arrivals.stop = (items[2].revents & ZMQ_POLLIN) != 0;
+  for (const Door door : {Door::kWorker, Door::kClient}) {
+    for (size_t taken = 0; taken < limit; ++taken) {
+      std::optional<Received> received = TakeOne(impl_->Of(door), door);
+      if (!received) break;
+      arrivals.messages.push_back(std::move(*received));
+    }
+  }
+  return arrivals;
+}
+
+SendResult Sockets::Send(Door door, const std::string& peer, const Message& message) {
+  zmq::socket_t& socket = impl_->Of(door);
+  const auto flags = zmq::send_flags::dontwait | zmq::send_flags::sndmore;
+  try {
+    if (!socket.send(zmq::buffer(peer), flags)) {
+      ++dropped_;
+      return SendResult::kFull;
+    }
+  } catch (const zmq::error_t& error) {
+    if (error.num() != EHOSTUNREACH) throw;
+    ++dropped_;
+    return SendResult::kUnreachable;
+  }
+  // The identity has reserved the place of the whole message.
+  const Frames frames = EncodeMessage(message);
+  for (size_t i = 0; i < frames.size(); ++i) {
+    const bool last = i + 1 == frames.size();
+    socket.send(zmq::buffer(frames[i]), last ? zmq::send_flags::dontwait : flags);
+  }
+  return SendResult::kSent;
+}
+
+void Sockets::Publish(std::string_view topic, const nlohmann::json& body) {
+  const std::string text = body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  impl_->event.send(zmq::buffer(topic), zmq::send_flags::sndmore | zmq::send_flags::dontwait);
+  impl_->event.send(zmq::buffer(text), zmq::send_flags::dontwait);
+}
+
+}  // namespace millrace

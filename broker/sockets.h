@@ -1,0 +1,69 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/message.h"
+
+namespace millrace {
+
+struct Endpoints {
+  std::string client;
+  std::string worker;
+  std::string event;
+};
+
+// Which of the broker's two ROUTERs a message came in by.
+enum class Door { kClient, kWorker };
+
+struct Received {
+  Door door = Door::kClient;
+  std::string peer;  // the ROUTER's name for the connection; bytes, not text
+  Frames frames;     // without it; of a message with very many frames, only the first few
+};
+
+struct Arrivals {
+  std::vector<Received> messages;
+  bool stop = false;  // the stop descriptor is readable
+};
+
+enum class SendResult {
+  kSent,
+  kUnreachable,  // no such connection any more
+  kFull,         // the peer does not take what it is sent
+};
+
+// The broker's three sockets, and the only file that knows ZeroMQ. Owned by the broker's loop and
+// used by its thread alone. Nothing in here blocks except Receive().
+class Sockets {
+ public:
+  // Binds; a stale ipc socket file is replaced. Throws Error{kInvalidRequest} naming the endpoint
+  // that cannot be bound.
+  explicit Sockets(const Endpoints& endpoints);
+  ~Sockets();
+
+  // Waits until a message has arrived, `stop_fd` is readable or `timeout` is over (nullopt: for
+  // ever), then takes what is there: at most `limit` messages from each door, workers' first.
+  Arrivals Receive(int stop_fd, std::optional<std::chrono::milliseconds> timeout, size_t limit);
+
+  // Never waits: a message that cannot be handed over now is dropped and counted.
+  SendResult Send(Door door, const std::string& peer, const Message& message);
+  // A subscriber that does not keep up loses events.
+  void Publish(std::string_view topic, const nlohmann::json& body);
+
+  // Messages dropped by Send() since the start.
+  uint64_t dropped() const { return dropped_; }
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+  uint64_t dropped_ = 0;
+};
+
+}  // namespace millrace

@@ -1,0 +1,171 @@
+#include "broker/sqlite_rows.h"
+
+namespace millrace {
+namespace {
+
+template <typename T>
+nlohmann::json ArrayOf(const std::vector<T>& items) {
+  nlohmann::json array = nlohmann::json::array();
+  for (const T& item : items) array.push_back(ToJson(item));
+  return array;
+}
+
+[[noreturn]] void RefuseName(const std::string& what, const std::string& name) {
+  throw Error(ErrorCode::kLedgerCorrupt, "unknown " + what + " '" + name + "'");
+}
+
+JobState ReadJobState(RowReader& row) {
+  const std::string name = row.Text();
+  const std::optional<JobState> state = JobStateFromName(name);
+  if (!state) RefuseName("state of a job", name);
+  return *state;
+}
+
+TaskState ReadTaskState(RowReader& row) {
+  const std::string name = row.Text();
+  const std::optional<TaskState> state = TaskStateFromName(name);
+  if (!state) RefuseName("state of a task", name);
+  return *state;
+}
+
+JobEvent ReadJobEvent(RowReader& row) {
+  const std::string name = row.Text();
+  const std::optional<JobEvent> event = JobEventFromName(name);
+  if (!event) RefuseName("event of a job", name);
+  return *event;
+}
+
+}  // namespace
+
+void BindInsertJob(Execution& execution, const Job& job) {
+  execution.Text(job.id)
+      .Text(NameOf(job.state))
+      .Integer(job.generation)
+      .Text(job.request.external_id)
+      .Time(job.created_at)
+      .OptionalTime(job.started_at)
+      .OptionalTime(job.finished_at)
+      .Integer(job.published_fence)
+      .Json(ToJson(job.request))
+      .Json(job.input_facts)
+      .Json(job.media)
+      .Json(ArrayOf(job.files))
+      .Json(ArrayOf(job.warnings))
+      .Json(job.error);
+}
+
+void BindUpdateJob(Execution& execution, const Job& job) {
+  execution.Text(NameOf(job.state))
+      .Integer(job.generation)
+      .OptionalTime(job.started_at)
+      .OptionalTime(job.finished_at)
+      .Integer(job.published_fence)
+      .Json(job.media)
+      .Json(ArrayOf(job.files))
+      .Json(ArrayOf(job.warnings))
+      .Json(job.error)
+      .Text(job.id);
+}
+
+void BindTask(Execution& execution, const TaskRecord& task) {
+  execution.Text(task.id)
+      .Text(task.job_id)
+      .Text(NameOf(task.state))
+      .Integer(task.fence)
+      .Integer(task.attempts_spent)
+      .Integer(task.infrastructure_failures)
+      .Json(task.crashed_workers)
+      .Text(task.last_worker)
+      .OptionalTime(task.due_at)
+      .Json(task.manifest)
+      .Json(task.failure);
+}
+
+void BindAttempt(Execution& execution, const Attempt& attempt) {
+  execution.Text(attempt.task_id)
+      .Integer(attempt.fence)
+      .Integer(attempt.number)
+      .Integer(attempt.generation)
+      .Text(attempt.worker)
+      .Time(attempt.started_at)
+      .OptionalTime(attempt.finished_at)
+      .Text(attempt.outcome)
+      .Json(attempt.failure)
+      .Json(attempt.versions);
+}
+
+void BindEvent(Execution& execution, const EventRecord& event) {
+  execution.Integer(event.sequence)
+      .Text(event.job_id)
+      .Integer(event.generation)
+      .Text(NameOf(event.event))
+      .Text(NameOf(event.state))
+      .Time(event.at);
+}
+
+Job ReadJob(Execution& execution) {
+  RowReader row(execution);
+  Job job;
+  job.id = row.Text();
+  job.state = ReadJobState(row);
+  job.generation = row.Int();
+  const std::string external_id = row.Text();
+  job.created_at = row.Time();
+  job.started_at = row.OptionalTime();
+  job.finished_at = row.OptionalTime();
+  job.published_fence = row.Integer();
+  job.request = JobRequestFromJson(row.Json());
+  job.input_facts = row.Json();
+  job.media = row.Json();
+  for (const auto& file : row.Json()) job.files.push_back(OutputFileFromJson(file));
+  for (const auto& warning : row.Json()) job.warnings.push_back(WarningFromJson(warning));
+  job.error = row.Json();
+  return job;
+}
+
+TaskRecord ReadTask(Execution& execution) {
+  RowReader row(execution);
+  TaskRecord task;
+  task.id = row.Text();
+  task.job_id = row.Text();
+  task.state = ReadTaskState(row);
+  task.fence = row.Integer();
+  task.attempts_spent = row.Int();
+  task.infrastructure_failures = row.Int();
+  row.Json().get_to(task.crashed_workers);
+  task.last_worker = row.Text();
+  task.due_at = row.OptionalTime();
+  task.manifest = row.Json();
+  task.failure = row.Json();
+  return task;
+}
+
+Attempt ReadAttempt(Execution& execution) {
+  RowReader row(execution);
+  Attempt attempt;
+  attempt.task_id = row.Text();
+  attempt.fence = row.Integer();
+  attempt.number = row.Int();
+  attempt.generation = row.Int();
+  attempt.worker = row.Text();
+  attempt.started_at = row.Time();
+  attempt.finished_at = row.OptionalTime();
+  attempt.outcome = row.Text();
+  attempt.failure = row.Json();
+  attempt.versions = row.Json();
+  return attempt;
+}
+
+EventRecord ReadEvent(Execution& execution) {
+  RowReader row(execution);
+  EventRecord event;
+  event.sequence = row.Integer();
+  event.job_id = row.Text();
+  event.generation = row.Int();
+  event.event = ReadJobEvent(row);
+  event.state = ReadJobState(row);
+  event.at = row.Time();
+  return event;
+}
+
+}  // namespace millrace
