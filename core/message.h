@@ -23,6 +23,7 @@ inline constexpr std::string_view kProtocolVersion = "MR1";
 inline constexpr size_t kMaxTypeBytes = 32;
 inline constexpr size_t kMaxMessageIdBytes = 64;
 inline constexpr size_t kMaxBodyBytes = 4 * 1024 * 1024;
+inline constexpr int kMaxBodyDepth = 64;
 
 struct Message {
   std::string type;
@@ -34,7 +35,7 @@ using Frames = std::vector<std::string>;
 
 Frames EncodeMessage(const Message& message);
 // Throws Error{kProtocolError} saying what is wrong: number of frames, version, type, id, size of
-// the body, or the JSON in it (which must be an object and valid UTF-8).
+// the body, or the JSON in it (which must be an object and valid UTF-8, and not nested too deep).
 Message DecodeMessage(const Frames& frames);
 
 // The reply that refuses a message; `type` is "error" and the body is ToJson(error).
