@@ -1,0 +1,208 @@
+#include "cli/command_line.h"
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+#include <functional>
+#include <string>
+
+#include "cli/client_commands.h"
+#include "cli/demo.h"
+#include "cli/exit_status.h"
+#include "cli/report.h"
+#include "cli/up.h"
+#include "core/error.h"
+#include "core/settings.h"
+
+namespace millrace {
+namespace {
+
+constexpr const char* kFooter = R"(
+Exit status, for scripts:
+  0  it is done; with --wait, watch: all jobs succeeded
+  1  a job ended badly (dead or cancelled), or the command could not do its work
+  2  wrong usage, or a request that the service refused as wrong
+  3  no such file, job, upload, output or preset
+  4  the service cannot be reached, or cannot do it at present
+
+'millrace COMMAND --help' tells more. Results go to standard output, progress and errors to
+standard error. https:// and other hosts work as well: --url, or MILLRACE_URL in the environment.)";
+
+// The options of all commands, and which command is to run.
+class CommandLine {
+ public:
+  CommandLine() : app_("Millrace turns video and audio into what players need", "millrace") {
+    app_.set_version_flag("--version", "millrace " + std::string(kVersion));
+    app_.require_subcommand(1);
+    app_.footer(kFooter);
+    app_.get_formatter()->column_width(34);
+    AddServiceCommands();
+    AddSubmit();
+    AddJobCommands();
+    AddInfoCommands();
+  }
+
+  int Run(int argc, char** argv) {
+    try {
+      app_.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+      return app_.exit(error) == 0 ? kExitOk : kExitUsage;
+    }
+    return run_();
+  }
+
+ private:
+  CLI::App* Command(const std::string& name, const std::string& help, std::function<int()> run) {
+    CLI::App* command = app_.add_subcommand(name, help);
+    command->callback([this, run = std::move(run)] { run_ = run; });
+    return command;
+  }
+
+  // A command that talks to a service which runs already.
+  CLI::App* ClientCommand(const std::string& name, const std::string& help,
+                          std::function<int()> run) {
+    CLI::App* command = Command(name, help, std::move(run));
+    command->add_option("--url", client_.url, "Where the service is")
+        ->envname("MILLRACE_URL")
+        ->capture_default_str();
+    command->add_flag("--json", client_.json, "Print JSON instead of text");
+    return command;
+  }
+
+  void AddServiceCommands() {
+    CLI::App* up = Command("up", "Run the whole service on this machine, in the foreground",
+                           [this] { return RunUp(up_); });
+    AddUpOptions(*up);
+    CLI::App* demo =
+        Command("demo", "Run a service of its own over some files, and show the results",
+                [this] { return RunDemo(demo_); });
+    demo->add_option("FILE", demo_.files, "Media to encode")->required();
+    demo->add_option("--data-dir", demo_.data_dir, "Folder for everything that is made")
+        ->required();
+    demo->add_option("--workers", demo_.workers, "How many workers to start")
+        ->check(CLI::Range(1, 64))
+        ->capture_default_str();
+  }
+
+  void AddUpOptions(CLI::App& up) {
+    up.add_option("--data-dir", up_.data_dir, "Folder of everything that is kept")
+        ->envname("MILLRACE_DATA_DIR")
+        ->capture_default_str();
+    up.add_option("--host", up_.host, "IPv4 address to listen on")->capture_default_str();
+    up.add_option("--port", up_.port, "Port to listen on; 0: any free one")
+        ->check(CLI::Range(0, 65535))
+        ->capture_default_str();
+    up.add_option("--workers", up_.workers, "How many workers to start")
+        ->check(CLI::Range(1, 64))
+        ->capture_default_str();
+    up.add_option("--slots", up_.slots, "Tasks that each worker runs at the same time")
+        ->check(CLI::Range(1, 1024))
+        ->capture_default_str();
+    up.add_option_function<double>(
+          "--drain-timeout",
+          [this](const double& seconds) {
+            up_.drain_timeout = std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000));
+          },
+          "How long running tasks may take to finish when it is stopped, in seconds")
+        ->check(CLI::Range(0.0, 86'400.0))
+        ->default_str("10");
+    up.add_option("--programs-dir", up_.programs_dir,
+                  "Folder of the service's programs (default: beside this one)");
+    up.add_option("--log-level", up_.log_level, "Lowest level logged")
+        ->check(CLI::IsMember({"debug", "info", "warning", "error"}))
+        ->capture_default_str();
+    up.add_flag("--verbose", up_.verbose, "Show the programs' logs here, too");
+    up.footer(
+        "Further settings of the programs (see millrace-api --help, millrace-broker --help,\n"
+        "millrace-worker --help) can be given by their environment variables. Logs are in\n"
+        "<data-dir>/logs.");
+  }
+
+  void AddSubmit() {
+    CLI::App* submit = ClientCommand("submit", "Upload a file and have it encoded",
+                                     [this] { return RunSubmit(client_, submit_); });
+    submit->add_option("FILE", submit_.file, "File, - for standard input, or an upload's id")
+        ->required();
+    submit->add_option("--preset", submit_.presets, "Make an output with this preset");
+    submit->add_option("--output", submit_.outputs, "Make an output of that name: NAME=PRESET");
+    submit->add_flag("--poster", submit_.poster, "Make a poster picture");
+    submit->add_option("--name", submit_.name, "Name of the upload (default: the file's)");
+    submit->add_option("--priority", submit_.priority, "0 to 100, high first (default: 50)");
+    submit->add_option("--max-attempts", submit_.max_attempts, "Tries before it is given up");
+    submit->add_option("--start", submit_.start_seconds, "Begin at this second of the input");
+    submit->add_option("--duration", submit_.duration_seconds, "Use that many seconds of it");
+    submit->add_option("--label", submit_.labels, "KEY=VALUE to find the job by");
+    submit->add_option("--external-id", submit_.external_id, "Your own name for the job");
+    submit->add_flag("--wait", submit_.wait, "Show the progress and end when the job ends");
+    submit->add_option("--download", submit_.download_dir,
+                       "Put the outputs into this folder at the end (implies --wait)");
+    // One value for each time the option is given: what follows may be the FILE.
+    for (const char* option : {"--preset", "--output", "--label"}) {
+      submit->get_option(option)->allow_extra_args(false);
+    }
+  }
+
+  void AddJobCommands() {
+    CLI::App* jobs = ClientCommand("jobs", "List jobs, the newest first",
+                                   [this] { return RunJobs(client_, list_); });
+    jobs->add_option("--state", list_.states, "Only jobs in this state (repeatable)")
+        ->allow_extra_args(false);
+    jobs->add_option("--label", list_.labels, "Only jobs with this label, KEY=VALUE (repeatable)")
+        ->allow_extra_args(false);
+    jobs->add_option("--external-id", list_.external_id, "Only jobs of this name of yours");
+    jobs->add_option("--limit", list_.limit, "At most this many")
+        ->check(CLI::Range(1, 100'000))
+        ->capture_default_str();
+    AddId(ClientCommand("show", "Show all about a job", [this] { return RunShow(client_, id_); }));
+    CLI::App* watch = ClientCommand("watch", "Follow jobs to their end",
+                                    [this] { return RunWatch(client_, ids_); });
+    watch->add_option("ID", ids_, "Job, or several")->required();
+    AddId(ClientCommand("cancel", "Stop a job", [this] { return RunCancel(client_, id_); }));
+    CLI::App* download = ClientCommand("download", "Fetch the outputs of a job",
+                                       [this] { return RunDownload(client_, id_, folder_); });
+    AddId(download);
+    download->add_option("DIR", folder_, "Folder to put them into")->capture_default_str();
+  }
+
+  void AddInfoCommands() {
+    ClientCommand("probe", "Tell what is in a file", [this] { return RunProbe(client_, file_); })
+        ->add_option("FILE", file_, "File, - for standard input, or an upload's id")
+        ->required();
+    ClientCommand("presets", "List the presets, or show one", [this] {
+      return RunPresets(client_, preset_);
+    })->add_option("NAME", preset_, "Preset to show");
+    ClientCommand("workers", "List the workers", [this] { return RunWorkers(client_); });
+    ClientCommand("queue", "Tell how much there is to do", [this] { return RunQueue(client_); });
+  }
+
+  void AddId(CLI::App* command) { command->add_option("ID", id_, "Job")->required(); }
+
+  CLI::App app_;
+  std::function<int()> run_;
+  ClientOptions client_;
+  UpOptions up_;
+  DemoOptions demo_;
+  SubmitOptions submit_;
+  ListOptions list_;
+  std::string id_;
+  std::vector<std::string> ids_;
+  std::string file_;
+  std::string preset_;
+  std::string folder_ = ".";
+};
+
+}  // namespace
+
+int RunCommandLine(int argc, char** argv) {
+  try {
+    return CommandLine().Run(argc, argv);
+  } catch (const Error& error) {
+    std::fputs(DescribeError(error).c_str(), stderr);
+    return ExitStatusOf(error);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "millrace: %s\n", error.what());
+    return kExitFailed;
+  }
+}
+
+}  // namespace millrace

@@ -1,0 +1,17 @@
+#include "cli/exit_status.h"
+
+namespace millrace {
+
+ExitStatus ExitStatusOf(const Error& error) {
+  const ErrorTraits& traits = error.traits();
+  if (traits.http_status == 404) return kExitNotFound;
+  if (traits.blame == Blame::kService && traits.http_status >= 503) return kExitUnavailable;
+  if (traits.blame == Blame::kRequest && traits.code != ErrorCode::kJobFinished) return kExitUsage;
+  return kExitFailed;
+}
+
+ExitStatus ExitStatusOf(const nlohmann::json& ended_job) {
+  return ended_job.at("state") == "succeeded" ? kExitOk : kExitFailed;
+}
+
+}  // namespace millrace
