@@ -58,6 +58,7 @@ constexpr auto kEventNames = std::to_array<std::pair<JobEvent, std::string_view>
     {kCancel, "cancel"},
     {kStopped, "stopped"},
     {kBury, "bury"},
+    {kSubmit, "submit"},
 });
 
 constexpr size_t kMaxLabels = 32;
@@ -170,6 +171,13 @@ std::optional<JobState> JobStateFromName(std::string_view name) {
   const auto* found =
       std::ranges::find(kStateNames, name, [](const auto& row) { return row.second; });
   if (found == kStateNames.end()) return std::nullopt;
+  return found->first;
+}
+
+std::optional<JobEvent> JobEventFromName(std::string_view name) {
+  const auto* found =
+      std::ranges::find(kEventNames, name, [](const auto& row) { return row.second; });
+  if (found == kEventNames.end()) return std::nullopt;
   return found->first;
 }
 

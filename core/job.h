@@ -47,6 +47,7 @@ enum class JobEvent {
   kCancel,
   kStopped,  // the last worker has let go of the cancelled job
   kBury,     // its dead-letter folder is complete
+  kSubmit,   // it came into being, queued: the first event of every job; leads out of no state
 };
 
 // The legal transitions, all in one table (job.cc). Returns nullopt for an illegal one.
@@ -110,5 +111,6 @@ nlohmann::json JobView(const Job& job, const LiveJob& live);
 std::string_view NameOf(JobState state);
 std::string_view NameOf(JobEvent event);
 std::optional<JobState> JobStateFromName(std::string_view name);
+std::optional<JobEvent> JobEventFromName(std::string_view name);
 
 }  // namespace millrace

@@ -15,8 +15,8 @@ using enum JobEvent;
 
 constexpr JobState kStates[] = {kQueued,    kRunning,    kPublishing, kSucceeded,
                                 kRetryWait, kCancelling, kCancelled,  kDead};
-constexpr JobEvent kEvents[] = {kStart,     kRequeue, kRetry,  kDue,     kPublish,
-                                kPublished, kRedo,    kCancel, kStopped, kBury};
+constexpr JobEvent kEvents[] = {kStart, kRequeue, kRetry,   kDue,  kPublish, kPublished,
+                                kRedo,  kCancel,  kStopped, kBury, kSubmit};
 
 class NoPresets final : public PresetSource {
  public:

@@ -1,0 +1,272 @@
+#include "broker/dispatcher.h"
+
+#include <algorithm>
+#include <iterator>
+#include <random>
+#include <unordered_map>
+#include <utility>
+
+#include "broker/dispatcher_impl.h"
+
+namespace millrace {
+namespace {
+
+std::function<double()> Randomness(const DispatcherOptions& options) {
+  if (options.random) return options.random;
+  return [engine = std::mt19937_64(std::random_device()())]() mutable {
+    return std::uniform_real_distribution<double>(0, 1)(engine);
+  };
+}
+
+RetryLimits LimitsOf(const DispatcherOptions& options) {
+  return {.base = options.retry_base,
+          .cap = options.retry_cap,
+          .max_infrastructure_failures = options.max_infrastructure_failures,
+          .max_unknown_attempts = options.max_unknown_attempts};
+}
+
+// The tasks or attempts of a snapshot, by `key`, in their order.
+template <typename Record, typename Key>
+auto GroupBy(std::vector<Record> records, Key key) {
+  std::unordered_map<std::string, std::vector<Record>> groups;
+  for (Record& record : records) {
+    std::vector<Record>& group = groups[key(record)];
+    group.push_back(std::move(record));
+  }
+  return groups;
+}
+
+}  // namespace
+
+Dispatcher::Impl::Impl(DispatcherOptions options, Snapshot snapshot, Now now)
+    : options_(std::move(options)),
+      retry_(LimitsOf(options_), Randomness(options_)),
+      drain_rate_(now.monotonic),
+      last_fence_(snapshot.last_fence),
+      last_sequence_(snapshot.last_sequence) {
+  auto tasks =
+      GroupBy(std::move(snapshot.tasks), [](const TaskRecord& task) { return task.job_id; });
+  auto attempts =
+      GroupBy(std::move(snapshot.attempts), [](const Attempt& attempt) { return attempt.task_id; });
+  for (Job& job : snapshot.jobs) {
+    std::vector<TaskRecord> own_tasks = std::move(tasks[job.id]);
+    std::vector<Attempt> own_attempts;
+    for (const TaskRecord& task : own_tasks) {
+      std::ranges::move(attempts[task.id], std::back_inserter(own_attempts));
+    }
+    std::ranges::sort(own_attempts, {}, &Attempt::fence);
+    Restore(jobs_.Add(std::move(job), std::move(own_tasks), std::move(own_attempts)), now);
+  }
+}
+
+void Dispatcher::Impl::Restore(JobEntry& entry, Now now) {
+  for (TaskEntry& task : entry.tasks) {
+    switch (task.record.state) {
+      case TaskState::kQueued:
+        Enqueue(task);
+        break;
+      case TaskState::kRetryWait: {
+        // The wall clock may have been stepped while the broker was away.
+        const auto wait = task.record.due_at.value_or(now.wall) - now.wall;
+        jobs_.SetDeadline(task,
+                          now.monotonic + std::clamp<std::chrono::microseconds>(
+                                              wait, std::chrono::microseconds(0), retry_.cap()));
+        break;
+      }
+      case TaskState::kLeased:
+      case TaskState::kCancelling:
+        // It had acknowledged before the restart, or never got it: then the grace period ends it.
+        task.lease = Lease{.instance = "", .acknowledged = true};
+        jobs_.SetDeadline(task, now.monotonic + options_.lease);
+        break;
+      case TaskState::kDone:
+      case TaskState::kFailed:
+      case TaskState::kCancelled:
+        break;  // Resume() takes up what is to be done
+    }
+  }
+}
+
+Outcome Dispatcher::Impl::Conclude(Draft& draft) {
+  FillSlots(draft);
+  FillProbeSlots(draft);
+  return draft.Finish();
+}
+
+void Dispatcher::Impl::FillSlots(Draft& draft) {
+  if (draining_) return;
+  while (!queue_.empty() && workers_.HasFreeSlot()) {
+    TaskQueue::Lane chosen;
+    TaskEntry* task = queue_.First([&](const TaskQueue::Lane& lane) {
+      if (!workers_.CanTake(lane)) return false;
+      chosen = lane;
+      return true;
+    });
+    if (task == nullptr) return;
+    LeaseTo(draft, *task, *workers_.Pick(chosen, task->record.last_worker));
+  }
+}
+
+Outcome Dispatcher::Impl::Resume(Now now) {
+  Draft draft(now, jobs_, last_sequence_);
+  jobs_.ForEach([&](JobEntry& entry) {
+    for (TaskEntry& task : entry.tasks) {
+      if (task.record.state == TaskState::kDone) {
+        BeginPublish(draft, task, ManifestFromJson(task.record.manifest));
+      } else if (task.record.state == TaskState::kFailed) {
+        BeginBury(draft, task);
+      }
+    }
+  });
+  return Conclude(draft);
+}
+
+Outcome Dispatcher::Impl::OnPublished(const std::string& task_id, Fence fence, Now now) {
+  Draft draft(now, jobs_, last_sequence_);
+  TaskEntry* task = jobs_.FindTask(task_id);
+  if (task == nullptr || task->record.fence != fence || task->record.state != TaskState::kDone) {
+    return draft.Finish();
+  }
+  Manifest manifest = ManifestFromJson(task->record.manifest);
+  JobEntry& entry = *task->job;
+  entry.job.files = std::move(manifest.files);
+  entry.job.warnings = std::move(manifest.warnings);
+  entry.job.published_fence = fence;
+  Advance(draft, entry, JobEvent::kPublished);
+  EndJob(draft, entry);
+  return Conclude(draft);
+}
+
+Outcome Dispatcher::Impl::OnPublishFailed(const std::string& task_id, Fence fence,
+                                          const Error& error, Now now) {
+  Draft draft(now, jobs_, last_sequence_);
+  TaskEntry* task = jobs_.FindTask(task_id);
+  if (task == nullptr || task->record.fence != fence || task->record.state != TaskState::kDone) {
+    return draft.Finish();
+  }
+  // Storage that fails may work again, and then the encode need not be repeated. Anything else
+  // means that there is nothing to publish.
+  if (error.traits().blame == Blame::kStorage) {
+    TryEffectLater(*task, now);
+  } else {
+    RedoTask(draft, *task, error);
+  }
+  return Conclude(draft);
+}
+
+Outcome Dispatcher::Impl::OnBuried(const std::string& job_id, Now now) {
+  Draft draft(now, jobs_, last_sequence_);
+  JobEntry* entry = jobs_.Find(job_id);
+  if (entry == nullptr) return draft.Finish();
+  const auto failed = std::ranges::find(entry->tasks, TaskState::kFailed,
+                                        [](const TaskEntry& task) { return task.record.state; });
+  if (failed == entry->tasks.end()) return draft.Finish();
+  entry->job.error = ToJson(CauseOfDeath(failed->record));
+  Advance(draft, *entry, JobEvent::kBury);
+  EndJob(draft, *entry);
+  return Conclude(draft);
+}
+
+Outcome Dispatcher::Impl::OnBuryFailed(const std::string& job_id, const Error&, Now now) {
+  Draft draft(now, jobs_, last_sequence_);
+  if (JobEntry* entry = jobs_.Find(job_id)) {
+    for (TaskEntry& task : entry->tasks) {
+      if (task.record.state == TaskState::kFailed) TryEffectLater(task, now);
+    }
+  }
+  return draft.Finish();
+}
+
+Outcome Dispatcher::Impl::OnTick(Now now) {
+  Draft draft(now, jobs_, last_sequence_);
+  for (RegisteredWorker* silent : workers_.SilentSince(now.monotonic - options_.lease)) {
+    Forget(draft, *silent, "lost", "worker " + silent->name + " has been silent for its lease");
+  }
+  for (TaskEntry* task : jobs_.Due(now.monotonic)) OnDeadline(draft, *task);
+  for (const PendingProbe& probe : probes_.TakeExpired(now.monotonic)) {
+    if (RegisteredWorker* worker = workers_.FindInstance(probe.instance)) --worker->probes;
+    EndProbe(draft, probe,
+             Error(ErrorCode::kDeadlineExceeded, "the probe was not answered in time"));
+  }
+  return Conclude(draft);
+}
+
+void Dispatcher::Impl::OnDeadline(Draft& draft, TaskEntry& task) {
+  switch (task.record.state) {
+    case TaskState::kLeased:
+    case TaskState::kCancelling:
+      LoseTask(draft, task,
+               Error(ErrorCode::kLeaseLost,
+                     "worker " + task.record.last_worker + " did not renew its lease"),
+               "lost");
+      break;
+    case TaskState::kRetryWait:
+      jobs_.SetDeadline(task, std::nullopt);
+      task.record.due_at.reset();
+      Advance(draft, task, TaskEvent::kDue);
+      Advance(draft, *task.job, JobEvent::kDue);
+      Enqueue(task);
+      break;
+    case TaskState::kDone:
+      BeginPublish(draft, task, ManifestFromJson(task.record.manifest));
+      break;
+    case TaskState::kFailed:
+      BeginBury(draft, task);
+      break;
+    case TaskState::kQueued:
+    case TaskState::kCancelled:
+      jobs_.SetDeadline(task, std::nullopt);
+      break;
+  }
+}
+
+Outcome Dispatcher::Impl::OnWorkerGone(const std::string& peer, Now now) {
+  Draft draft(now, jobs_, last_sequence_);
+  if (RegisteredWorker* worker = workers_.FindInstance(peer)) worker->reachable = false;
+  return Conclude(draft);
+}
+
+std::optional<MonotonicTime> Dispatcher::Impl::NextDeadline() const {
+  std::optional<MonotonicTime> next = jobs_.NextDeadline();
+  for (const auto& other : {workers_.NextSilence(options_.lease), probes_.NextDeadline()}) {
+    if (other && (!next || *other < *next)) next = other;
+  }
+  return next;
+}
+
+Dispatcher::Dispatcher(DispatcherOptions options, Snapshot snapshot, Now now)
+    : impl_(std::make_unique<Impl>(std::move(options), std::move(snapshot), now)) {}
+Dispatcher::~Dispatcher() = default;
+
+Outcome Dispatcher::Resume(Now now) { return impl_->Resume(now); }
+Outcome Dispatcher::OnClient(const std::string& route, const Message& message, Now now) {
+  return impl_->OnClient(route, message, now);
+}
+Outcome Dispatcher::OnWorker(const std::string& peer, const Message& message, Now now) {
+  return impl_->OnWorker(peer, message, now);
+}
+Outcome Dispatcher::OnPublished(const std::string& task_id, Fence fence, Now now) {
+  return impl_->OnPublished(task_id, fence, now);
+}
+Outcome Dispatcher::OnPublishFailed(const std::string& task_id, Fence fence, const Error& error,
+                                    Now now) {
+  return impl_->OnPublishFailed(task_id, fence, error, now);
+}
+Outcome Dispatcher::OnBuried(const std::string& job_id, Now now) {
+  return impl_->OnBuried(job_id, now);
+}
+Outcome Dispatcher::OnBuryFailed(const std::string& job_id, const Error& error, Now now) {
+  return impl_->OnBuryFailed(job_id, error, now);
+}
+Outcome Dispatcher::OnTick(Now now) { return impl_->OnTick(now); }
+Outcome Dispatcher::OnWorkerGone(const std::string& peer, Now now) {
+  return impl_->OnWorkerGone(peer, now);
+}
+std::optional<MonotonicTime> Dispatcher::NextDeadline() const { return impl_->NextDeadline(); }
+void Dispatcher::StartDraining() { impl_->StartDraining(); }
+const Job* Dispatcher::Find(const std::string& job_id) const { return impl_->Find(job_id); }
+LiveJob Dispatcher::Live(const std::string& job_id) const { return impl_->Live(job_id); }
+nlohmann::json Dispatcher::QueueView(Now now) const { return impl_->QueueView(now); }
+nlohmann::json Dispatcher::WorkersView(Now now) const { return impl_->WorkersView(now); }
+
+}  // namespace millrace

@@ -1,0 +1,18 @@
+#pragma once
+
+#include "broker/job_table.h"
+#include "core/clock.h"
+#include "core/error.h"
+#include "core/media_store.h"
+
+namespace millrace {
+
+// Whether the work folder of an ended attempt is kept until its job has ended: a dead letter needs
+// the log of an encode that failed. Nobody needs what a lost, released or cancelled one left.
+bool KeepsFolder(const Attempt& attempt);
+
+// What goes into the dead-letter folder of a job that failed for `cause`; report.json is described
+// in docs/architecture.md, "Dead letters".
+DeadLetter MakeDeadLetter(const JobEntry& entry, const Error& cause, WallTime died_at);
+
+}  // namespace millrace

@@ -1,0 +1,86 @@
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "broker/dispatcher_encoders.h"
+#include "broker/task_queue.h"
+#include "core/clock.h"
+
+namespace millrace {
+
+// A worker process that has registered and has been heard of since.
+struct RegisteredWorker {
+  std::string name;
+  std::string instance;
+  int slots = 0;
+  int probe_slots = 0;
+  std::vector<std::string> encoder_names;
+  EncoderSet encoders;
+  int cores = 0;
+  int64_t memory_bytes = 0;
+  nlohmann::json labels;
+  nlohmann::json versions;
+  WallTime registered_at{};
+  MonotonicTime last_beat{};
+  bool draining = false;
+  bool reachable = true;           // false: its connection broke and it has not been heard since
+  std::vector<TaskEntry*> leases;  // current ones, also those being cancelled
+  int probes = 0;                  // under way
+
+  // Whether it may be given new work at all.
+  bool Accepts() const { return !draining && reachable; }
+  int FreeSlots() const {
+    return Accepts() ? std::max(0, slots - static_cast<int>(leases.size())) : 0;
+  }
+  int FreeProbeSlots() const { return Accepts() ? std::max(0, probe_slots - probes) : 0; }
+};
+
+// Reads the body of a `register` message. Throws Error{kProtocolError}.
+RegisteredWorker ParseRegister(const std::string& instance, const nlohmann::json& body);
+
+// Who is there, and what each holds. Names are stable, instances change with each start; there is
+// at most one instance of a name. Pointers stay valid until Remove(). Owned by the dispatcher.
+class WorkerRegistry {
+ public:
+  RegisteredWorker* FindInstance(const std::string& instance);
+  RegisteredWorker* FindName(const std::string& name);
+
+  // REQUIRES: no worker of that name or instance is there.
+  RegisteredWorker& Add(RegisteredWorker worker);
+  // Takes over what a process says of itself when it registers again; what it holds stays.
+  void Update(RegisteredWorker& worker, RegisteredWorker said);
+  void Remove(const RegisteredWorker& worker);
+
+  bool HasFreeSlot() const;
+  // The free worker to take a task of this lane: not the one to avoid while another registered
+  // worker could take it, if possible not `last`, then the one with most room. nullptr: none.
+  RegisteredWorker* Pick(const TaskQueue::Lane& lane, const std::string& last);
+  // Whether Pick would find one.
+  bool CanTake(const TaskQueue::Lane& lane) const;
+
+  // The worker with most free probe slots; nullptr if all are taken.
+  RegisteredWorker* PickForProbe();
+  // Whether any worker ever takes probes.
+  bool TakesProbes() const;
+
+  // When the first worker has been silent for `lease`.
+  std::optional<MonotonicTime> NextSilence(std::chrono::milliseconds lease) const;
+  std::vector<RegisteredWorker*> SilentSince(MonotonicTime time);
+
+  const std::map<std::string, RegisteredWorker>& by_name() const { return workers_; }
+
+ private:
+  bool MayTake(const RegisteredWorker& worker, const TaskQueue::Lane& lane) const;
+
+  std::map<std::string, RegisteredWorker> workers_;
+  std::unordered_map<std::string, RegisteredWorker*> instances_;
+};
+
+}  // namespace millrace
