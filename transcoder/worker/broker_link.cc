@@ -1,0 +1,121 @@
+#include "transcoder/worker/broker_link.h"
+
+#include <cstdint>
+#include <cstring>
+#include <utility>
+#include <zmq.hpp>
+
+#include "core/error.h"
+#include "core/log.h"
+
+namespace millrace {
+namespace {
+
+constexpr int64_t kMaxFrameBytes = int64_t{8} << 20;
+constexpr int kReconnectPauseMs = 50;
+constexpr int kLongestReconnectPauseMs = 1000;
+
+// A socket, and the socket on which ZeroMQ tells when it is connected.
+struct Connection {
+  Connection(zmq::context_t& context, const std::string& endpoint, int64_t number)
+      : monitor(context, zmq::socket_type::pair), socket(context, zmq::socket_type::dealer) {
+    socket.set(zmq::sockopt::linger, 0);
+    socket.set(zmq::sockopt::immediate, true);
+    socket.set(zmq::sockopt::maxmsgsize, kMaxFrameBytes);
+    socket.set(zmq::sockopt::reconnect_ivl, kReconnectPauseMs);
+    socket.set(zmq::sockopt::reconnect_ivl_max, kLongestReconnectPauseMs);
+    const std::string address = "inproc://worker-link-" + std::to_string(number);
+    if (zmq_socket_monitor(socket.handle(), address.c_str(), ZMQ_EVENT_HANDSHAKE_SUCCEEDED) != 0) {
+      throw zmq::error_t();
+    }
+    monitor.set(zmq::sockopt::linger, 0);
+    monitor.connect(address);
+    socket.connect(endpoint);
+  }
+
+  // Declared first, so that it is closed last: ZeroMQ waits for ever if the reader of a monitor is
+  // closed before what it watches.
+  zmq::socket_t monitor;
+  zmq::socket_t socket;
+};
+
+bool Readable(const zmq::socket_t& socket) {
+  return (socket.get(zmq::sockopt::events) & ZMQ_POLLIN) != 0;
+}
+
+// Returns an empty list if there is nothing to receive now.
+Frames Receive(zmq::socket_t& socket) {
+  Frames frames;
+  zmq::message_t frame;
+  while (socket.recv(frame, zmq::recv_flags::dontwait)) {
+    frames.push_back(frame.to_string());
+    if (!frame.more()) break;
+  }
+  return frames;
+}
+
+}  // namespace
+
+struct BrokerLink::Impl {
+  std::string endpoint;
+  zmq::context_t context{1};
+  int64_t connections = 0;
+  std::unique_ptr<Connection> connection;
+};
+
+BrokerLink::BrokerLink(std::string endpoint) : impl_(std::make_unique<Impl>()) {
+  impl_->endpoint = std::move(endpoint);
+  try {
+    Reconnect();
+  } catch (const zmq::error_t& error) {
+    throw Error(ErrorCode::kInvalidRequest,
+                "cannot connect to '" + impl_->endpoint + "': " + error.what());
+  }
+}
+
+BrokerLink::~BrokerLink() = default;
+
+void BrokerLink::Send(const Message& message) {
+  // Asking for the events makes ZeroMQ take note of a connection that has just been made or lost.
+  zmq::socket_t& socket = impl_->connection->socket;
+  if ((socket.get(zmq::sockopt::events) & ZMQ_POLLOUT) == 0) return;
+  const Frames frames = EncodeMessage(message);
+  for (size_t i = 0; i < frames.size(); ++i) {
+    auto flags = zmq::send_flags::dontwait;
+    if (i + 1 < frames.size()) flags = flags | zmq::send_flags::sndmore;
+    if (!socket.send(zmq::buffer(frames[i]), flags)) return;
+  }
+}
+
+void BrokerLink::Reconnect() {
+  impl_->connection.reset();
+  impl_->connection =
+      std::make_unique<Connection>(impl_->context, impl_->endpoint, ++impl_->connections);
+}
+
+std::optional<LinkEvent> BrokerLink::Next() {
+  // An event frame and an address; the only event asked for is the one that counts.
+  if (!Receive(impl_->connection->monitor).empty()) return LinkConnected{};
+  for (;;) {
+    const Frames frames = Receive(impl_->connection->socket);
+    if (frames.empty()) return std::nullopt;
+    try {
+      return DecodeMessage(frames);
+    } catch (const Error& error) {
+      LogWarning("a malformed message from the broker", {{"detail", error.what()}});
+    }
+  }
+}
+
+void BrokerLink::AppendTo(std::vector<pollfd>& polled) const {
+  const Connection& connection = *impl_->connection;
+  for (const zmq::socket_t* socket : {&connection.monitor, &connection.socket}) {
+    polled.push_back({.fd = socket->get(zmq::sockopt::fd), .events = POLLIN, .revents = 0});
+  }
+}
+
+bool BrokerLink::HasInput() const {
+  return Readable(impl_->connection->monitor) || Readable(impl_->connection->socket);
+}
+
+}  // namespace millrace

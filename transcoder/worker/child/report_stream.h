@@ -1,0 +1,47 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "core/error.h"
+#include "core/message.h"
+#include "core/task.h"
+
+namespace millrace {
+
+// What an encoder process says on its report pipe: one JSON object a line. It may have been taken
+// over by a hostile file, so nothing it writes can do more than fail its own task.
+
+struct ReportStarted {};
+struct ReportMedia {
+  nlohmann::json media;
+};
+struct ReportResult {
+  Manifest manifest;
+};
+using Report = std::variant<ReportStarted, ReportMedia, Progress, ReportResult, Error>;
+
+// Throws Error{kProtocolError} saying what is wrong with the line.
+Report ParseReport(std::string_view line);
+
+// Cuts a stream of bytes into lines. Holds at most one line of kMaxReportLineBytes; what is longer
+// could not be passed on to the broker either, and is dropped and counted. One owner, one thread.
+inline constexpr size_t kMaxReportLineBytes = kMaxBodyBytes / 2;
+class LineSplitter {
+ public:
+  // Returns the lines that these bytes complete, without their newlines and without empty ones.
+  std::vector<std::string> Feed(std::span<const char> bytes);
+  // Lines dropped for their length so far.
+  int dropped() const { return dropped_; }
+
+ private:
+  std::string partial_;
+  bool skipping_ = false;  // within a line that is being dropped
+  int dropped_ = 0;
+};
+
+}  // namespace millrace

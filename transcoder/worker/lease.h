@@ -1,0 +1,51 @@
+#pragma once
+
+#include <chrono>
+#include <compare>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "core/encode_spec.h"
+#include "core/task.h"
+
+namespace millrace {
+
+// The words in which the worker's session and its child processes talk about work. Plain values.
+
+// One attempt at one task, as the broker granted it.
+struct Lease {
+  std::string task;
+  Fence fence = 0;
+
+  auto operator<=>(const Lease&) const = default;
+};
+
+nlohmann::json ToJson(const Lease& lease);
+// Throws Error{kProtocolError}, also for a task whose name could not safely name a folder.
+Lease LeaseFromJson(const nlohmann::json& json);
+
+// A lease with what is to be done for it.
+struct Assignment {
+  Lease lease;
+  std::string job;
+  int attempt = 1;
+  Input input;
+  std::string input_name;
+  EncodeSpec spec;
+};
+
+// Throws Error{kProtocolError} on the body of an `assign` that lacks something.
+Assignment AssignmentFromJson(const nlohmann::json& body);
+
+// A question about an input, to be answered within the deadline.
+struct ProbeOrder {
+  std::string probe;
+  Input input;
+  std::string input_name;
+  std::chrono::milliseconds deadline{0};
+};
+
+// Throws Error{kProtocolError} on the body of a `probe` that lacks something.
+ProbeOrder ProbeOrderFromJson(const nlohmann::json& body);
+
+}  // namespace millrace

@@ -1,0 +1,519 @@
+#include "transcoder/worker/session.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/error.h"
+#include "core/id.h"
+#include "core/log.h"
+
+namespace millrace {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kResendPause = 1s;
+// At most five beats a second.
+constexpr auto kBeatSpacing = 200ms;
+// Until the broker has told its own.
+constexpr auto kFirstLeaseTime = 30s;
+constexpr auto kFirstBeatTime = 5s;
+// How long a worker that is about to leave waits for the broker to acknowledge its last reports,
+// and then its goodbye.
+constexpr auto kLastReportsPatience = 5s;
+constexpr auto kGoodbyePatience = 1s;
+constexpr size_t kRememberedQuestions = 256;
+constexpr size_t kRememberedEnds = 64;
+
+std::vector<Lease> LeasesFrom(const nlohmann::json& body, const char* key) {
+  std::vector<Lease> leases;
+  for (const auto& lease : body.value(key, nlohmann::json::array())) {
+    leases.push_back(LeaseFromJson(lease));
+  }
+  return leases;
+}
+
+std::chrono::milliseconds SecondsFrom(const nlohmann::json& json) {
+  return std::chrono::milliseconds(static_cast<int64_t>(json.get<double>() * 1000));
+}
+
+}  // namespace
+
+Session::Session(WorkerFacts facts, std::chrono::milliseconds drain_timeout, const Clock& clock,
+                 BrokerTransport& transport, TaskHost& host)
+    : facts_(std::move(facts)),
+      drain_timeout_(drain_timeout),
+      clock_(clock),
+      transport_(transport),
+      host_(host),
+      lease_time_(kFirstLeaseTime),
+      beat_time_(kFirstBeatTime),
+      register_at_(clock.Now()),
+      beat_at_(clock.Now()),
+      answered_at_(clock.Now()) {}
+
+// --- What the transport brings -------------------------------------------------------------------
+
+void Session::OnConnected() {
+  // Perhaps to a broker that was restarted and does not know us: a beat finds out.
+  if (state_ == State::kRegistering) SendRegister();
+  if (state_ == State::kRegistered) SendBeat();
+}
+
+void Session::OnMessage(const Message& message) {
+  try {
+    Dispatch(message);
+  } catch (const Error& error) {
+    LogWarning("the broker said something unintelligible",
+               {{"type", message.type}, {"detail", error.what()}});
+  } catch (const nlohmann::json::exception& error) {
+    LogWarning("the broker said something unintelligible",
+               {{"type", message.type}, {"detail", error.what()}});
+  }
+}
+
+void Session::Dispatch(const Message& message) {
+  if (message.type == worker::kRegistered) return OnRegistered(message);
+  if (message.type == worker::kOrders) return OnOrders(message);
+  if (message.type == worker::kUnknownWorker) return OnUnknownWorker();
+  if (message.type == worker::kAssign) return OnAssign(message);
+  if (message.type == worker::kCancel) return Cancel(LeaseFromJson(message.body));
+  if (message.type == worker::kProbe) return OnProbe(message);
+  if (message.type == worker::kAck) return OnAck(message);
+  if (message.type == worker::kLeaseLost) return OnLeaseLost(message);
+  if (message.type == worker::kError) return OnErrorReply(message);
+  throw Error(ErrorCode::kProtocolError, "unknown type");
+}
+
+void Session::OnRegistered(const Message& message) {
+  if (state_ != State::kRegistering) return;
+  const auto lease_time = SecondsFrom(message.body.at("lease_seconds"));
+  const auto beat_time = SecondsFrom(message.body.at("beat_seconds"));
+  const std::vector<Lease> lost = LeasesFrom(message.body, "lost");
+  const std::optional<Asked> asked = TakeAnswered(message.id);
+  if (!asked || lease_time <= 0ms || beat_time <= 0ms) return;
+  LogInfo("registered", {{"worker", facts_.name}, {"leases", leases_.size()}});
+  state_ = State::kRegistered;
+  lease_time_ = lease_time;
+  beat_time_ = beat_time;
+  answered_at_ = asked->sent_at;
+  beat_at_ = clock_.Now();
+  // A restarted broker knows no progress and no media, and perhaps not that we are draining.
+  changed_ = draining_ || !leases_.empty();
+  for (auto& [lease, held] : leases_) {
+    held.media_told.reset();
+    held.media_known = false;
+    held.resend_at = clock_.Now();
+  }
+  for (const Lease& lease : lost) Lose(lease);
+}
+
+void Session::OnOrders(const Message& message) {
+  const std::vector<Lease> cancelled = LeasesFrom(message.body, "cancel");
+  const std::vector<Lease> lost = LeasesFrom(message.body, "lost");
+  const std::optional<Asked> asked = TakeAnswered(message.id);
+  if (!asked || state_ != State::kRegistered) return;
+  answered_at_ = std::max(answered_at_, asked->sent_at);
+  for (auto& [lease, held] : leases_) {
+    if (held.media_told && asked->number >= *held.media_told) held.media_known = true;
+  }
+  for (const Lease& lease : cancelled) Cancel(lease);
+  for (const Lease& lease : lost) Lose(lease);
+}
+
+void Session::OnUnknownWorker() {
+  if (state_ != State::kRegistered) return;
+  LogInfo("the broker does not know this worker any more");
+  state_ = State::kRegistering;
+  SendRegister();
+}
+
+void Session::OnAssign(const Message& message) {
+  Assignment assignment = AssignmentFromJson(message.body);
+  const Lease& lease = assignment.lease;
+  if (Find(lease) != nullptr || std::ranges::count(acknowledged_, lease) > 0) return;
+  if (state_ != State::kRegistered) return;
+  LoseEarlier(lease);
+  if (draining_ || Running() >= facts_.slots) return SendReleased(lease, StopReason::kDraining);
+  Held held;
+  held.lease = lease;
+  held.progress.phase = "starting";
+  leases_.emplace(lease, std::move(held));
+  changed_ = true;
+  LogInfo("assigned", {{"task", lease.task}, {"fence", lease.fence}, {"job", assignment.job}});
+  host_.Start(assignment);
+}
+
+void Session::OnProbe(const Message& message) {
+  const ProbeOrder order = ProbeOrderFromJson(message.body);
+  if (probes_.contains(order.probe)) return;
+  if (draining_) {
+    return Refuse(order, Error(ErrorCode::kWorkerDraining, "the worker is shutting down"));
+  }
+  if (static_cast<int>(probes_.size()) >= facts_.probe_slots) {
+    return Refuse(order, Error(ErrorCode::kNoWorker, "the worker is probing other inputs"));
+  }
+  probes_.insert(order.probe);
+  host_.StartProbe(order);
+}
+
+void Session::OnAck(const Message& message) {
+  if (state_ == State::kLeaving && TakeAnswered(message.id)) {
+    state_ = State::kLeft;
+    return;
+  }
+  const Held* held = FindReport(message.id);
+  if (held == nullptr) return;
+  acknowledged_.push_back(held->lease);
+  if (acknowledged_.size() > kRememberedEnds) acknowledged_.pop_front();
+  leases_.erase(Lease(held->lease));
+}
+
+void Session::OnLeaseLost(const Message& message) {
+  if (const Held* held = FindReport(message.id)) {
+    const Lease lease = held->lease;
+    LogWarning("the report came too late", ToJson(lease));
+    host_.Discard(lease);
+    leases_.erase(lease);
+    return;
+  }
+  Lose(LeaseFromJson(message.body));
+}
+
+void Session::OnErrorReply(const Message& message) {
+  const Error error = ErrorFromJson(message.body);
+  LogWarning("the broker refused a message",
+             {{"code", error.traits().name}, {"detail", error.what()}});
+  Held* held = FindReport(message.id);
+  // What the broker cannot do now is repeated; what it cannot understand never gets better.
+  if (held == nullptr || error.code() != ErrorCode::kProtocolError) return;
+  const Lease lease = held->lease;
+  host_.Discard(lease);
+  if (held->report.type == worker::kFinished) {
+    AttemptFailure failure{
+        .error = Error(ErrorCode::kInternal,
+                       std::string("the broker did not understand the result: ") + error.what()),
+        .usage = {},
+        .log_tail = {}};
+    nlohmann::json body = ToJson(lease);
+    body["failure"] = ToJson(failure);
+    return Report(*held, worker::kFailed, std::move(body));
+  }
+  leases_.erase(lease);  // the broker finds it by the end of the lease
+}
+
+// --- What the task host brings -------------------------------------------------------------------
+
+void Session::OnStarted(const Lease& lease) {
+  if (Find(lease) == nullptr || state_ != State::kRegistered) return;
+  Send(worker::kStarted, ToJson(lease));
+}
+
+void Session::OnMedia(const Lease& lease, nlohmann::json media) {
+  Held* held = Find(lease);
+  if (held == nullptr) return;
+  held->media = std::move(media);
+  held->media_told.reset();
+  held->media_known = false;
+  changed_ = true;
+}
+
+void Session::OnProgress(const Lease& lease, Progress progress) {
+  Held* held = Find(lease);
+  if (held == nullptr) return;
+  changed_ = changed_ || progress.percent != held->progress.percent ||
+             progress.phase != held->progress.phase;
+  held->progress = std::move(progress);
+}
+
+void Session::OnFinished(const Lease& lease, Manifest manifest, const ResourceUsage& usage) {
+  Held* held = Find(lease);
+  if (held == nullptr || held->stage == Stage::kStopping) {
+    host_.Discard(lease);
+    return OnStopped(lease);
+  }
+  LogInfo("finished", ToJson(lease));
+  nlohmann::json body = ToJson(lease);
+  body["manifest"] = ToJson(manifest);
+  body["usage"] = ToJson(usage);
+  Report(*held, worker::kFinished, std::move(body));
+}
+
+void Session::OnFailed(const Lease& lease, AttemptFailure failure) {
+  Held* held = Find(lease);
+  if (held == nullptr || held->stage == Stage::kStopping) {
+    host_.Discard(lease);
+    return OnStopped(lease);
+  }
+  nlohmann::json body = ToJson(lease);
+  LogWarning("failed", {{"task", lease.task},
+                        {"fence", lease.fence},
+                        {"code", failure.error.traits().name},
+                        {"detail", failure.error.what()}});
+  body["failure"] = ToJson(failure);
+  if (!held->media.is_null()) body["media"] = held->media;
+  Report(*held, worker::kFailed, std::move(body));
+}
+
+void Session::OnStopped(const Lease& lease) {
+  Held* held = Find(lease);
+  if (held == nullptr) return;
+  LogInfo("stopped", ToJson(lease));
+  if (held->reason == StopReason::kLost) {
+    leases_.erase(lease);
+    return;
+  }
+  ReportReleased(*held);
+}
+
+void Session::OnProbed(const std::string& probe, nlohmann::json media) {
+  EndProbe(probe, {{"media", std::move(media)}});
+}
+
+void Session::OnProbeFailed(const std::string& probe, const Error& error) {
+  EndProbe(probe, {{"error", ToJson(error)}});
+}
+
+void Session::EndProbe(const std::string& probe, nlohmann::json answer) {
+  if (probes_.erase(probe) == 0) return;
+  answer["probe"] = probe;
+  Send(worker::kProbed, std::move(answer));
+}
+
+// --- Leases --------------------------------------------------------------------------------------
+
+void Session::Cancel(const Lease& lease) {
+  Held* held = Find(lease);
+  // Nothing of it is here: the broker asks until it is told so.
+  if (held == nullptr) return SendReleased(lease, StopReason::kCancelled);
+  if (held->stage == Stage::kRunning) return StopRun(*held, StopReason::kCancelled);
+  if (held->stage == Stage::kStopping) {
+    if (held->reason == StopReason::kDraining) held->reason = StopReason::kCancelled;
+    return;
+  }
+  // The end of the run and the order crossed. The broker had not heard of the end: it would not
+  // have ordered otherwise.
+  if (held->report.type == worker::kReleased) return;
+  host_.Discard(lease);
+  held->reason = StopReason::kCancelled;
+  ReportReleased(*held);
+}
+
+void Session::Lose(const Lease& lease) {
+  Held* held = Find(lease);
+  // A report on its way gets an answer of its own, which may well be that it was in time.
+  if (held == nullptr || held->stage == Stage::kReporting) return;
+  LogWarning("the lease is lost", ToJson(lease));
+  StopRun(*held, StopReason::kLost);
+}
+
+void Session::LoseEarlier(const Lease& lease) {
+  for (const auto& [other, held] : leases_) {
+    if (other.task == lease.task && other.fence < lease.fence) Lose(other);
+  }
+}
+
+void Session::StopRun(Held& held, StopReason reason) {
+  const bool running = held.stage == Stage::kRunning;
+  held.stage = Stage::kStopping;
+  held.reason = reason;
+  if (running) host_.Stop(held.lease);
+}
+
+void Session::Report(Held& held, std::string_view type, nlohmann::json body) {
+  body["instance"] = facts_.instance;
+  held.stage = Stage::kReporting;
+  held.report = {.type = std::string(type), .id = NewMessageId(), .body = std::move(body)};
+  held.resend_at = clock_.Now();
+  if (state_ == State::kRegistered) SendReport(held);
+}
+
+void Session::ReportReleased(Held& held) {
+  nlohmann::json body = ToJson(held.lease);
+  body["reason"] = held.reason == StopReason::kCancelled ? "cancelled" : "draining";
+  Report(held, worker::kReleased, std::move(body));
+}
+
+void Session::SendReport(Held& held) {
+  held.resend_at = clock_.Now() + kResendPause;
+  transport_.Send(held.report);
+}
+
+Session::Held* Session::Find(const Lease& lease) {
+  const auto found = leases_.find(lease);
+  return found == leases_.end() ? nullptr : &found->second;
+}
+
+Session::Held* Session::FindReport(const std::string& message_id) {
+  for (auto& [lease, held] : leases_) {
+    if (held.stage == Stage::kReporting && held.report.id == message_id) return &held;
+  }
+  return nullptr;
+}
+
+// --- What is said --------------------------------------------------------------------------------
+
+void Session::Send(std::string_view type, nlohmann::json body) {
+  body["instance"] = facts_.instance;
+  transport_.Send({.type = std::string(type), .id = NewMessageId(), .body = std::move(body)});
+}
+
+int64_t Session::Ask(std::string_view type, nlohmann::json body) {
+  body["instance"] = facts_.instance;
+  Message message{.type = std::string(type), .id = NewMessageId(), .body = std::move(body)};
+  asked_.push_back({.id = message.id, .number = ++asked_count_, .sent_at = clock_.Now()});
+  if (asked_.size() > kRememberedQuestions) asked_.pop_front();
+  transport_.Send(message);
+  return asked_count_;
+}
+
+std::optional<Session::Asked> Session::TakeAnswered(const std::string& id) {
+  const auto found = std::ranges::find(asked_, id, &Asked::id);
+  if (found == asked_.end()) return std::nullopt;
+  Asked answered = *found;
+  asked_.erase(asked_.begin(), std::next(found));  // earlier ones were lost
+  return answered;
+}
+
+void Session::SendRegister() {
+  register_at_ = clock_.Now() + kResendPause;
+  nlohmann::json running = nlohmann::json::array();
+  for (const auto& [lease, held] : leases_) {
+    const bool given_up = held.stage == Stage::kStopping && held.reason == StopReason::kLost;
+    if (!given_up) running.push_back(ToJson(lease));
+  }
+  Ask(worker::kRegister, {{"name", facts_.name},
+                          {"slots", facts_.slots},
+                          {"probe_slots", facts_.probe_slots},
+                          {"encoders", facts_.encoders},
+                          {"cores", facts_.cores},
+                          {"memory_bytes", facts_.memory_bytes},
+                          {"labels", facts_.labels},
+                          {"versions", facts_.versions},
+                          {"running", std::move(running)}});
+}
+
+void Session::SendBeat() {
+  beat_at_ = clock_.Now();
+  changed_ = false;
+  nlohmann::json tasks = nlohmann::json::array();
+  for (auto& [lease, held] : leases_) {
+    nlohmann::json task = ToJson(lease);
+    task["progress"] = ToJson(held.progress);
+    if (!held.media.is_null() && !held.media_known) {
+      task["media"] = held.media;
+      if (!held.media_told) held.media_told = asked_count_ + 1;  // this beat
+    }
+    tasks.push_back(std::move(task));
+  }
+  Ask(worker::kBeat, {{"draining", draining_}, {"tasks", std::move(tasks)}});
+}
+
+void Session::SendDueReports() {
+  for (auto& [lease, held] : leases_) {
+    if (held.stage == Stage::kReporting && clock_.Now() >= held.resend_at) SendReport(held);
+  }
+}
+
+void Session::SendReleased(const Lease& lease, StopReason reason) {
+  nlohmann::json body = ToJson(lease);
+  body["reason"] = reason == StopReason::kCancelled ? "cancelled" : "draining";
+  Send(worker::kReleased, std::move(body));
+}
+
+void Session::Refuse(const ProbeOrder& order, const Error& error) {
+  Send(worker::kProbed, {{"probe", order.probe}, {"error", ToJson(error)}});
+}
+
+// --- Time ----------------------------------------------------------------------------------------
+
+void Session::Tick() {
+  const MonotonicTime now = clock_.Now();
+  if (state_ == State::kLeft) return;
+  CheckDrain();
+  if (state_ == State::kLeaving || state_ == State::kLeft) return;
+  if (LeaseIsOver()) OnLeaseOver();
+  if (state_ == State::kRegistering) {
+    if (now >= register_at_) SendRegister();
+    return;
+  }
+  SendDueReports();
+  if (now >= BeatDue()) SendBeat();
+}
+
+MonotonicTime Session::NextDeadline() const {
+  MonotonicTime next = leave_at_;
+  if (state_ == State::kLeaving || state_ == State::kLeft) return next;
+  if (draining_) next = AtWork() ? std::min(next, drain_at_) : MonotonicTime::min();
+  next = std::min(next, answered_at_ + lease_time_);
+  if (state_ == State::kRegistering) return std::min(next, register_at_);
+  for (const auto& [lease, held] : leases_) {
+    if (held.stage == Stage::kReporting) next = std::min(next, held.resend_at);
+  }
+  return std::min(next, BeatDue());
+}
+
+MonotonicTime Session::BeatDue() const {
+  return changed_ ? beat_at_ + std::min<MonotonicTime::duration>(kBeatSpacing, beat_time_)
+                  : beat_at_ + beat_time_;
+}
+
+bool Session::LeaseIsOver() const { return clock_.Now() >= answered_at_ + lease_time_; }
+
+void Session::OnLeaseOver() {
+  LogWarning("the broker has been silent for a lease", {{"leases", leases_.size()}});
+  for (auto& [lease, held] : leases_) {
+    if (held.stage == Stage::kRunning) StopRun(held, StopReason::kLost);
+  }
+  state_ = State::kRegistering;
+  answered_at_ = clock_.Now();
+  asked_.clear();
+  transport_.Reconnect();
+  register_at_ = clock_.Now();
+}
+
+void Session::Drain() {
+  const MonotonicTime now = clock_.Now();
+  if (leave_at_ != MonotonicTime::max()) {
+    leave_at_ = now;
+  } else if (draining_) {
+    drain_at_ = now;
+  } else {
+    LogInfo("draining", {{"leases", leases_.size()}, {"probes", probes_.size()}});
+    draining_ = true;
+    drain_at_ = now + drain_timeout_;
+    if (state_ == State::kRegistered) SendBeat();
+  }
+}
+
+void Session::CheckDrain() {
+  const MonotonicTime now = clock_.Now();
+  if (!draining_) return;
+  if (now >= leave_at_) {
+    state_ = State::kLeft;
+    return;
+  }
+  if (state_ == State::kLeaving) return;
+  if (now >= drain_at_) {
+    drain_at_ = MonotonicTime::max();
+    leave_at_ = now + kLastReportsPatience;
+    probes_.clear();  // they end with their processes
+    for (auto& [lease, held] : leases_) {
+      if (held.stage == Stage::kRunning) StopRun(held, StopReason::kDraining);
+    }
+  }
+  if (AtWork()) return;
+  const bool known = state_ == State::kRegistered;
+  state_ = State::kLeaving;
+  leave_at_ = now + (known ? kGoodbyePatience : 0s);
+  if (known) Ask(worker::kGoodbye, {});
+}
+
+bool Session::AtWork() const { return !leases_.empty() || !probes_.empty(); }
+
+int Session::Running() const {
+  return static_cast<int>(std::ranges::count_if(
+      leases_, [](const auto& entry) { return entry.second.stage == Stage::kRunning; }));
+}
+
+}  // namespace millrace

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "core/error.h"
+#include "core/task.h"
+#include "transcoder/worker/lease.h"
+
+namespace millrace {
+
+// What the session orders. The real one is child/child_host.h. Orders return at once and never
+// throw; what comes of them is told through TaskEvents, never from within an order.
+class TaskHost {
+ public:
+  virtual ~TaskHost() = default;
+  virtual void Start(const Assignment& assignment) = 0;
+  virtual void StartProbe(const ProbeOrder& order) = 0;
+  // Kills the child of a lease and discards its files. Told as OnStopped, unless the end of the
+  // run had been on its way already. Nothing happens if the lease has no run.
+  virtual void Stop(const Lease& lease) = 0;
+  // Removes the files of a lease whose run has ended.
+  virtual void Discard(const Lease& lease) = 0;
+};
+
+// What becomes of the orders. Each started run is followed by exactly one of OnFinished, OnFailed
+// and OnStopped; each probe by one of OnProbed and OnProbeFailed.
+class TaskEvents {
+ public:
+  virtual ~TaskEvents() = default;
+  virtual void OnStarted(const Lease& lease) = 0;
+  virtual void OnMedia(const Lease& lease, nlohmann::json media) = 0;
+  virtual void OnProgress(const Lease& lease, Progress progress) = 0;
+  virtual void OnFinished(const Lease& lease, Manifest manifest, const ResourceUsage& usage) = 0;
+  virtual void OnFailed(const Lease& lease, AttemptFailure failure) = 0;
+  virtual void OnStopped(const Lease& lease) = 0;
+  virtual void OnProbed(const std::string& probe, nlohmann::json media) = 0;
+  virtual void OnProbeFailed(const std::string& probe, const Error& error) = 0;
+};
+
+}  // namespace millrace

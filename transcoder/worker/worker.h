@@ -1,0 +1,38 @@
+#pragma once
+
+#include <memory>
+
+#include "core/clock.h"
+#include "core/media_store.h"
+#include "transcoder/unique_fd.h"
+#include "transcoder/worker/broker_link.h"
+#include "transcoder/worker/capabilities.h"
+#include "transcoder/worker/child/child_host.h"
+#include "transcoder/worker/session.h"
+#include "transcoder/worker/settings.h"
+
+namespace millrace {
+
+// The program: one thread that waits for the broker, the zygote, the reports of the children, the
+// clock and SIGTERM or SIGINT, whichever comes first. Owned by main(), and used by its thread.
+class Worker {
+ public:
+  // Blocks SIGTERM and SIGINT, which Run() receives. Throws Error if a part cannot be started.
+  Worker(const WorkerSettings& settings, const Capabilities& capabilities, const Clock& clock);
+
+  // Returns when the worker has been told to stop and has left the broker.
+  void Run();
+
+ private:
+  void Wait();
+  void TakeSignals();
+
+  const Clock& clock_;
+  UniqueFd signals_;  // first: the signals are blocked before ZeroMQ starts its threads
+  std::unique_ptr<MediaStore> store_;
+  ChildHost host_;
+  BrokerLink link_;
+  Session session_;
+};
+
+}  // namespace millrace
