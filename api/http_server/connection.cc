@@ -28,7 +28,7 @@ void Connection::BeginExchange(const RequestHead& head) {
   current_is_head_ = head.request.is_head();
   last_request_ = !head.keep_alive;
   deadline_.reset();
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   ++exchange_number_;
   exchange_ = Exchange::kOpen;
   keep_alive_ = head.keep_alive;
@@ -40,7 +40,7 @@ void Connection::BeginExchange(const RequestHead& head) {
 
 void Connection::Fail(const Problem& problem) {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     keep_alive_ = false;
   }
   last_request_ = true;
@@ -78,21 +78,21 @@ Response Connection::ErrorResponse(std::exception_ptr error) const {
 }
 
 void Connection::SendContinue() {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (!CanAnswerLocked(exchange_number_)) return;
   output_.PushBytes("HTTP/1.1 100 Continue\r\n\r\n");
   FlushLocked();
 }
 
 bool Connection::ExchangeIs(Exchange state) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return exchange_ == state;
 }
 
 bool Connection::SettleExchange() {
   bool last = false;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     worker_waits_ = exchange_ != Exchange::kDone;
     if (worker_waits_) return false;
     exchange_ = Exchange::kNone;
@@ -122,7 +122,7 @@ void Connection::Close() {
   std::shared_ptr<DisconnectSignal> signal;
   bool cut = false;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     cut = exchange_ == Exchange::kOpen || exchange_ == Exchange::kStreaming ||
           exchange_ == Exchange::kFlushing;
     closed_ = true;
@@ -158,7 +158,7 @@ void Connection::CheckSocketHealth() {
 }
 
 bool Connection::OutputStalled(TimePoint now) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (output_.empty() || output_.sent_bytes() != sent_at_tick_) {
     sent_at_tick_ = output_.sent_bytes();
     sent_changed_ = now;
@@ -181,7 +181,7 @@ bool Connection::Respond(uint64_t exchange, Response response, bool is_head) {
                     .headers = std::move(response.headers),
                     .framing = FramingOf(response.status),
                     .content_length = response.body.size()};
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (!CanAnswerLocked(exchange)) return false;
   std::string bytes = Serialized(head, SettleTermsLocked());
   if (!is_head && head.framing == Framing::kLength) bytes += response.body;
@@ -193,7 +193,7 @@ bool Connection::Respond(uint64_t exchange, Response response, bool is_head) {
 
 bool Connection::RespondWithFile(uint64_t exchange, ResponseHead head, UniqueFd file,
                                  ByteRange part) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (!CanAnswerLocked(exchange)) return false;
   output_.PushBytes(Serialized(head, SettleTermsLocked()));
   output_.PushFile(std::move(file), part);
@@ -203,7 +203,7 @@ bool Connection::RespondWithFile(uint64_t exchange, ResponseHead head, UniqueFd 
 }
 
 bool Connection::BeginStream(uint64_t exchange, ResponseHead head, bool body_wanted) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (!CanAnswerLocked(exchange)) return false;
   head.framing = http10_ ? Framing::kClose : Framing::kChunked;
   if (http10_) keep_alive_ = false;
@@ -216,7 +216,7 @@ bool Connection::BeginStream(uint64_t exchange, ResponseHead head, bool body_wan
 }
 
 BodyStream::WriteResult Connection::WriteStream(uint64_t exchange, std::string_view piece) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (closed_ || broken_ || exchange != exchange_number_ || exchange_ != Exchange::kStreaming) {
     return BodyStream::WriteResult::kClosed;
   }
@@ -231,7 +231,7 @@ BodyStream::WriteResult Connection::WriteStream(uint64_t exchange, std::string_v
 }
 
 void Connection::EndStream(uint64_t exchange) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (closed_ || exchange != exchange_number_ || exchange_ != Exchange::kStreaming) return;
   if (stream_chunked_ && stream_body_wanted_) output_.PushBytes("0\r\n\r\n");
   exchange_ = Exchange::kFlushing;
@@ -239,7 +239,7 @@ void Connection::EndStream(uint64_t exchange) {
 }
 
 void Connection::BreakStream(uint64_t exchange) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (closed_ || exchange != exchange_number_ || exchange_ != Exchange::kStreaming) return;
   broken_ = true;
   worker_->Post(shared_from_this());
@@ -247,7 +247,7 @@ void Connection::BreakStream(uint64_t exchange) {
 
 void Connection::SetDisconnectSignal(uint64_t exchange,
                                      const std::shared_ptr<DisconnectSignal>& signal) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (CanAnswerLocked(exchange)) disconnect_ = signal;
 }
 

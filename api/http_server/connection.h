@@ -3,7 +3,6 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,8 +14,21 @@
 #include "api/http_server/response_head.h"
 #include "api/http_server/router.h"
 #include "api/http_server/worker.h"
+#include "core/mutex.h"
 
 namespace millrace::http {
+
+// A request whose body is being read.
+struct IncomingBody {
+  Request request;  // without a sink: collects the body
+  const Route* route = nullptr;
+  std::unique_ptr<BodySink> sink;
+  bool chunked = false;
+  ChunkedDecoder decoder;
+  uint64_t left = 0;  // without chunks: bytes that are still to come
+  uint64_t received = 0;
+  uint64_t limit = 0;
+};
 
 // One client connection: reads requests, hands them to the router's code one at a time, and writes
 // the answers in the order of the requests. Shared by its worker and by the Responders of its
@@ -76,18 +88,6 @@ class Connection : public std::enable_shared_from_this<Connection> {
   // How far the answer to the current request is.
   enum class Exchange { kNone, kOpen, kStreaming, kFlushing, kDone };
 
-  // A request whose body is being read.
-  struct Body {
-    Request request;  // without a sink: collects the body
-    const Route* route = nullptr;
-    std::unique_ptr<BodySink> sink;
-    bool chunked = false;
-    ChunkedDecoder decoder;
-    uint64_t left = 0;  // without chunks: bytes that are still to come
-    uint64_t received = 0;
-    uint64_t limit = 0;
-  };
-
   // ---- Reading (connection_input.cc); worker thread only.
   void Progress();
   void ReadInput();
@@ -126,11 +126,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool OutputStalled(TimePoint now);
   void ArmDeadline(std::chrono::milliseconds timeout);
 
-  // ---- Output; REQUIRES: mutex_ is held.
-  bool CanAnswerLocked(uint64_t exchange) const;
-  ConnectionTerms SettleTermsLocked();
-  void FlushLocked();
-  void FinishLocked();
+  // ---- Output.
+  bool CanAnswerLocked(uint64_t exchange) const REQUIRES(mutex_);
+  ConnectionTerms SettleTermsLocked() REQUIRES(mutex_);
+  void FlushLocked() REQUIRES(mutex_);
+  void FinishLocked() REQUIRES(mutex_);
 
   // Constant.
   const std::shared_ptr<ServerContext> context_;
@@ -142,7 +142,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Input input_ = Input::kHead;
   std::string pending_;  // read but not consumed
   HeadScanner scanner_;
-  std::optional<Body> body_;
+  std::optional<IncomingBody> body_;
   std::optional<TimePoint> deadline_;  // for input; answers in flight have none
   bool end_of_input_ = false;
   bool head_started_ = false;
@@ -151,21 +151,21 @@ class Connection : public std::enable_shared_from_this<Connection> {
   uint64_t sent_at_tick_ = 0;     // output_.sent_bytes() at the last tick,
   TimePoint sent_changed_;        // and when it was seen to change
 
-  // Guarded by mutex_.
-  std::mutex mutex_;
-  OutputQueue output_;
-  Exchange exchange_ = Exchange::kNone;
-  uint64_t exchange_number_ = 0;  // written by the worker only, which may read it without
-  bool closed_ = false;
-  bool broken_ = false;  // writing failed; the worker will close
-  bool watching_writes_ = false;
-  bool keep_alive_ = true;  // of the current exchange, as far as is known
-  bool http10_ = false;
-  bool body_incomplete_ = false;  // its request is not read to the end
-  bool stream_chunked_ = false;
-  bool stream_body_wanted_ = false;
-  bool worker_waits_ = false;  // the worker wants to know when the exchange is done
-  std::weak_ptr<DisconnectSignal> disconnect_;
+  // Any thread. Only the worker writes exchange_number_, so it may read that one without the mutex.
+  Mutex mutex_;
+  uint64_t exchange_number_ = 0;
+  OutputQueue output_ GUARDED_BY(mutex_);
+  Exchange exchange_ GUARDED_BY(mutex_) = Exchange::kNone;
+  bool closed_ GUARDED_BY(mutex_) = false;
+  bool broken_ GUARDED_BY(mutex_) = false;  // writing failed; the worker will close
+  bool watching_writes_ GUARDED_BY(mutex_) = false;
+  bool keep_alive_ GUARDED_BY(mutex_) = true;  // after the current exchange, as far as is known
+  bool http10_ GUARDED_BY(mutex_) = false;
+  bool body_incomplete_ GUARDED_BY(mutex_) = false;  // its request is not read to the end
+  bool stream_chunked_ GUARDED_BY(mutex_) = false;
+  bool stream_body_wanted_ GUARDED_BY(mutex_) = false;
+  bool worker_waits_ GUARDED_BY(mutex_) = false;  // to hear when the exchange is done
+  std::weak_ptr<DisconnectSignal> disconnect_ GUARDED_BY(mutex_);
 };
 
 }  // namespace millrace::http

@@ -74,7 +74,7 @@ void Connection::Progress() {
   bool broken = false;
   bool done = false;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (!output_.empty()) FlushLocked();
     broken = broken_;
     done = exchange_ == Exchange::kDone;
@@ -193,7 +193,7 @@ void Connection::OnHead(RequestHead head) {
 void Connection::AnswerUnrouted(const Request& request) {
   {
     // A body would have to be read to keep the connection; it is not worth that.
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     last_request_ = last_request_ || body_incomplete_;
   }
   const bool whole_server = request.segments.empty();  // "*"
@@ -283,12 +283,12 @@ void Connection::DeliverBody(std::string_view bytes) {
 }
 
 void Connection::FinishBody() {
-  Body body = std::move(*body_);
+  IncomingBody body = std::move(*body_);
   body_.reset();
   input_ = Input::kWaiting;
   deadline_.reset();
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     body_incomplete_ = false;
   }
   if (!body.sink) {
@@ -305,10 +305,10 @@ void Connection::AbandonBody() {
   input_ = Input::kWaiting;
   deadline_.reset();
   if (!body_) return;
-  Body body = std::move(*body_);
+  IncomingBody body = std::move(*body_);
   body_.reset();
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     last_request_ = last_request_ || body_incomplete_;
   }
   if (!body.sink) return;

@@ -1,8 +1,5 @@
 #include "api/http_server/pistache_worker.h"
 
-#include <pistache/net.h>
-#include <pistache/peer.h>
-#include <pistache/tcp.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
 
@@ -66,22 +63,22 @@ void Deliver(const std::shared_ptr<Connection>& connection, Event event) {
 }  // namespace
 
 void WorkerPool::Join(PistacheWorker* worker) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   workers_.push_back(worker);
 }
 
 void WorkerPool::Leave(PistacheWorker* worker) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   std::erase(workers_, worker);
 }
 
 void WorkerPool::DrainAll() {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   for (PistacheWorker* worker : workers_) worker->Drain();
 }
 
 void WorkerPool::KillAll() {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   for (PistacheWorker* worker : workers_) worker->Kill();
 }
 
@@ -155,14 +152,20 @@ void PistacheWorker::Adopt(const std::shared_ptr<Pistache::Tcp::Peer>& peer) {
   if (context_->draining) Post(connection);
 }
 
-void PistacheWorker::Order(bool& order) {
-  std::lock_guard lock(mutex_);
-  order = true;
+void PistacheWorker::Drain() {
+  MutexLock lock(mutex_);
+  drain_ordered_ = true;
+  Wake();
+}
+
+void PistacheWorker::Kill() {
+  MutexLock lock(mutex_);
+  kill_ordered_ = true;
   Wake();
 }
 
 void PistacheWorker::Post(std::shared_ptr<Connection> connection) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   posted_.push_back(std::move(connection));
   if (posted_.size() == 1) Wake();
 }
@@ -178,9 +181,9 @@ void PistacheWorker::RunOrders() {
   bool drain = false;
   bool kill = false;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     posted.swap(posted_);
-    drain = std::exchange(draining_ordered_, false);
+    drain = std::exchange(drain_ordered_, false);
     kill = std::exchange(kill_ordered_, false);
   }
   for (const auto& connection : posted) {

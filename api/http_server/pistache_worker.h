@@ -1,15 +1,14 @@
 #pragma once
 
-#include <pistache/transport.h>
-
 #include <memory>
-#include <mutex>
 #include <span>
 #include <unordered_map>
 #include <vector>
 
+#include "api/http_server/pistache.h"
 #include "api/http_server/unique_fd.h"
 #include "api/http_server/worker.h"
+#include "core/mutex.h"
 
 namespace millrace::http {
 
@@ -24,8 +23,8 @@ class WorkerPool {
   void KillAll();
 
  private:
-  std::mutex mutex_;
-  std::vector<PistacheWorker*> workers_;  // guarded by mutex_
+  Mutex mutex_;
+  std::vector<PistacheWorker*> workers_ GUARDED_BY(mutex_);
 };
 
 // One of Pistache's epoll threads. Pistache accepts connections, spreads them over its workers,
@@ -45,8 +44,8 @@ class PistacheWorker final : public Pistache::Tcp::Transport, public Worker {
 
   // A client was accepted; called before its socket is registered for readiness.
   void Adopt(const std::shared_ptr<Pistache::Tcp::Peer>& peer);
-  void Drain() { Order(draining_ordered_); }
-  void Kill() { Order(kill_ordered_); }
+  void Drain();
+  void Kill();
 
   // Pistache::Tcp::Transport.
   void registerPoller(Pistache::Polling::Epoll& poller) override;
@@ -66,7 +65,6 @@ class PistacheWorker final : public Pistache::Tcp::Transport, public Worker {
   };
 
   void ForwardToPistache(Pistache::Polling::Tag tag);
-  void Order(bool& order);
   void Wake();
   void RunOrders();
   void Tick();
@@ -83,10 +81,10 @@ class PistacheWorker final : public Pistache::Tcp::Transport, public Worker {
   std::vector<char> read_buffer_;
   bool ticking_ = false;
 
-  std::mutex mutex_;
-  std::vector<std::shared_ptr<Connection>> posted_;  // guarded by mutex_
-  bool draining_ordered_ = false;                    // guarded by mutex_
-  bool kill_ordered_ = false;                        // guarded by mutex_
+  Mutex mutex_;
+  std::vector<std::shared_ptr<Connection>> posted_ GUARDED_BY(mutex_);
+  bool drain_ordered_ GUARDED_BY(mutex_) = false;
+  bool kill_ordered_ GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace millrace::http

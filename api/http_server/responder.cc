@@ -27,7 +27,7 @@ RangeDecision DecideRangeOf(const Request& request, const std::string& etag, uin
 
 void DisconnectSignal::Set(std::function<void()> callback) {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (!fired_) {
       callback_.swap(callback);
       return;  // the callback that was replaced dies here, after the lock
@@ -39,7 +39,7 @@ void DisconnectSignal::Set(std::function<void()> callback) {
 void DisconnectSignal::Fire() {
   std::function<void()> callback;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (fired_) return;
     fired_ = true;
     callback.swap(callback_);

@@ -4,10 +4,10 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string_view>
 
 #include "api/http_server/message.h"
+#include "core/mutex.h"
 
 namespace millrace::http {
 
@@ -22,9 +22,9 @@ class DisconnectSignal {
   void Fire();
 
  private:
-  std::mutex mutex_;
-  bool fired_ = false;              // guarded by mutex_
-  std::function<void()> callback_;  // guarded by mutex_
+  Mutex mutex_;
+  bool fired_ GUARDED_BY(mutex_) = false;
+  std::function<void()> callback_ GUARDED_BY(mutex_);
 };
 
 // A streamed answer (chunked; for HTTP/1.0 ended by closing). All methods may be called from any

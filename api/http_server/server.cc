@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <pistache/listener.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
@@ -11,6 +10,7 @@
 #include <csignal>
 #include <string_view>
 
+#include "api/http_server/pistache.h"
 #include "api/http_server/pistache_worker.h"
 #include "core/error.h"
 

@@ -3,22 +3,25 @@
 namespace millrace::http {
 
 size_t ConnectionCount::Add() {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return ++count_;
 }
 
 void ConnectionCount::Remove() {
-  std::lock_guard lock(mutex_);
-  if (--count_ == 0) none_.notify_all();
+  MutexLock lock(mutex_);
+  if (--count_ == 0) none_.NotifyAll();
 }
 
 bool ConnectionCount::WaitForNone(std::chrono::steady_clock::time_point deadline) {
-  std::unique_lock lock(mutex_);
-  return none_.wait_until(lock, deadline, [this] { return count_ == 0; });
+  MutexLock lock(mutex_);
+  while (count_ > 0 && std::chrono::steady_clock::now() < deadline) {
+    none_.WaitUntil(mutex_, deadline);
+  }
+  return count_ == 0;
 }
 
 size_t ConnectionCount::value() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return count_;
 }
 

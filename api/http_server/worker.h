@@ -1,15 +1,15 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
+#include <chrono>
 #include <cstddef>
 #include <memory>
-#include <mutex>
 #include <span>
 
 #include "api/http_server/limits.h"
 #include "api/http_server/problem.h"
 #include "api/http_server/router.h"
+#include "core/mutex.h"
 
 namespace millrace::http {
 
@@ -26,9 +26,9 @@ class ConnectionCount {
   size_t value() const;
 
  private:
-  mutable std::mutex mutex_;
-  std::condition_variable none_;
-  size_t count_ = 0;  // guarded by mutex_
+  mutable Mutex mutex_;
+  CondVar none_;
+  size_t count_ GUARDED_BY(mutex_) = 0;
 };
 
 // What all connections of one server share. Constant once the server runs, but for the two members
