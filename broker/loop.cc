@@ -123,7 +123,6 @@ bool Broker::Take(const Received& received, Batch& batch) {
 void Broker::TakeClient(const Received& received, Batch& batch) {
   Message message = DecodeMessage(received.frames);
   CheckClientMessage(message);
-  CheckDeadline(message);
   if (ChangesNothing(message.type) || IsRead(message, batch)) {
     batch.reads.push_back({.peer = received.peer, .request = std::move(message)});
     return;
@@ -131,15 +130,6 @@ void Broker::TakeClient(const Received& received, Batch& batch) {
   if (suspension_) throw suspension_->cause;
   batch.Add(dispatcher_->OnClient(received.peer, message, ReadClock()));
   owed_.emplace(received.peer, message.id);
-}
-
-void Broker::CheckDeadline(const Message& message) const {
-  const auto deadline = message.body.find("deadline_unix_ms");
-  if (deadline == message.body.end() || deadline->is_null()) return;
-  const auto now = std::chrono::floor<milliseconds>(clock_.WallNow().time_since_epoch());
-  if (deadline->get<int64_t>() >= now.count()) return;
-  throw Error(ErrorCode::kDeadlineExceeded,
-              "the time that the sender gave for '" + message.type + "' is over");
 }
 
 bool Broker::IsRead(const Message& message, const Batch& batch) const {

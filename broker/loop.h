@@ -79,7 +79,6 @@ class Broker {
   bool Take(const Received& received, Batch& batch);
   void TakeClient(const Received& received, Batch& batch);
   void TakeWorker(const Received& received, Batch& batch);
-  void CheckDeadline(const Message& message) const;
   // Whether the request is answered from the ledger although its type changes things: its job is
   // not in memory (any more).
   bool IsRead(const Message& message, const Batch& batch) const;

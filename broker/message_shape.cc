@@ -15,9 +15,12 @@ enum class Kind {
   kName,  // 1 to 256 bytes
   kText,  // at most 4096 bytes
   kFence,
-  kCount,  // 0 to 2^53, beyond which JSON numbers are not exact everywhere
+  kSmall,  // 0 to 65535
+  kBytes,  // 0 to 2^53, beyond which JSON numbers are not exact everywhere
+  kTime,   // milliseconds since 1970, at most 2^42 (in 2109): nanoseconds of it fit 64 bits
   kFlag,
   kObject,
+  kFacts,  // of an input: {"name", "bytes", "sha256"}, each of which may be unknown
   kTexts,
   kLeases,    // [{"task", "fence"}]
   kProgress,  // [{"task", "fence", "progress"}]
@@ -36,18 +39,20 @@ struct MessageShape {
 
 constexpr size_t kMaxNameBytes = 256;
 constexpr size_t kMaxTextBytes = 4096;
-constexpr int64_t kMaxCount = int64_t{1} << 53;
+constexpr uint64_t kMaxSmall = 65'535;
+constexpr uint64_t kMaxBytes = uint64_t{1} << 53;
+constexpr uint64_t kMaxTime = uint64_t{1} << 42;
 
-constexpr FieldShape kDeadline{"deadline_unix_ms", Kind::kCount, false};
+constexpr FieldShape kDeadline{"deadline_unix_ms", Kind::kTime};
 
-constexpr auto kJob = std::to_array<FieldShape>({{"job_id", Kind::kJobId}, kDeadline});
-constexpr auto kNothing = std::to_array<FieldShape>({kDeadline});
+constexpr auto kJob = std::to_array<FieldShape>({{"job_id", Kind::kJobId}});
+constexpr std::span<const FieldShape> kNothing;
 constexpr auto kSubmit = std::to_array<FieldShape>({{"job_id", Kind::kJobId},
                                                     {"request", Kind::kObject},
-                                                    {"input_facts", Kind::kObject},
+                                                    {"input_facts", Kind::kFacts},
                                                     kDeadline});
-constexpr auto kProbe = std::to_array<FieldShape>(
-    {{"input", Kind::kObject}, {"input_name", Kind::kText}, {"deadline_unix_ms", Kind::kCount}});
+constexpr auto kProbe =
+    std::to_array<FieldShape>({{"input", Kind::kObject}, {"input_name", Kind::kText}, kDeadline});
 
 constexpr auto kClientMessages = std::to_array<MessageShape>({{client::kSubmit, kSubmit},
                                                               {client::kGetJob, kJob},
@@ -65,11 +70,11 @@ constexpr FieldShape kFence{"fence", Kind::kFence};
 
 constexpr auto kRegister = std::to_array<FieldShape>({kInstance,
                                                       {"name", Kind::kName},
-                                                      {"slots", Kind::kCount},
-                                                      {"probe_slots", Kind::kCount},
+                                                      {"slots", Kind::kSmall},
+                                                      {"probe_slots", Kind::kSmall},
                                                       {"encoders", Kind::kTexts},
-                                                      {"cores", Kind::kCount},
-                                                      {"memory_bytes", Kind::kCount},
+                                                      {"cores", Kind::kSmall},
+                                                      {"memory_bytes", Kind::kBytes},
                                                       {"labels", Kind::kObject},
                                                       {"versions", Kind::kObject},
                                                       {"running", Kind::kLeases}});
@@ -103,16 +108,29 @@ bool IsTextOf(const nlohmann::json& value, size_t least, size_t most) {
   return bytes >= least && bytes <= most;
 }
 
-bool IsCount(const nlohmann::json& value) {
-  // An unsigned number beyond int64 would turn negative.
+bool IsWholeUpTo(const nlohmann::json& value, uint64_t most) {
   if (!value.is_number_integer()) return false;
-  if (value.is_number_unsigned()) return value.get<uint64_t>() <= uint64_t{kMaxCount};
-  return value.get<int64_t>() >= 0;
+  // What was parsed without a sign is kept unsigned, the rest is negative or was made by hand.
+  if (!value.is_number_unsigned() && value.get<int64_t>() < 0) return false;
+  return value.get<uint64_t>() <= most;
+}
+
+bool IsFence(const nlohmann::json& value) { return IsWholeUpTo(value, INT64_MAX); }
+
+bool IsFacts(const nlohmann::json& value) {
+  const auto holds = [&value](const char* name, auto check) {
+    const auto found = value.find(name);
+    return found == value.end() || found->is_null() || check(*found);
+  };
+  const auto is_text = [](const auto& text) { return IsTextOf(text, 0, kMaxTextBytes); };
+  const auto is_size = [](const auto& bytes) { return IsWholeUpTo(bytes, kMaxBytes); };
+  return value.is_object() && holds("name", is_text) && holds("bytes", is_size) &&
+         holds("sha256", is_text);
 }
 
 bool IsLease(const nlohmann::json& value) {
   return value.is_object() && value.contains("task") && value.contains("fence") &&
-         IsTextOf(value["task"], 1, kMaxNameBytes) && IsCount(value["fence"]);
+         IsTextOf(value["task"], 1, kMaxNameBytes) && IsFence(value["fence"]);
 }
 
 bool IsProgress(const nlohmann::json& value) {
@@ -137,13 +155,19 @@ std::string_view Wanted(const nlohmann::json& value, Kind kind) {
     case Kind::kText:
       return IsTextOf(value, 0, kMaxTextBytes) ? "" : "must be a text of at most 4096 bytes";
     case Kind::kFence:
-      return IsCount(value) ? "" : "must be a fence: a whole number, not negative";
-    case Kind::kCount:
-      return IsCount(value) ? "" : "must be a whole number from 0 to 2^53";
+      return IsFence(value) ? "" : "must be a fence: a whole number, not negative";
+    case Kind::kSmall:
+      return IsWholeUpTo(value, kMaxSmall) ? "" : "must be a whole number from 0 to 65535";
+    case Kind::kBytes:
+      return IsWholeUpTo(value, kMaxBytes) ? "" : "must be a whole number from 0 to 2^53";
+    case Kind::kTime:
+      return IsWholeUpTo(value, kMaxTime) ? "" : "must be milliseconds since 1970";
     case Kind::kFlag:
       return value.is_boolean() ? "" : "must be true or false";
     case Kind::kObject:
       return value.is_object() ? "" : "must be an object";
+    case Kind::kFacts:
+      return IsFacts(value) ? "" : "must be an object of name, bytes and sha256";
     case Kind::kTexts:
       return IsArrayOf(value, [](const auto& item) { return IsTextOf(item, 1, kMaxNameBytes); })
                  ? ""

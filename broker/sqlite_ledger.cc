@@ -30,7 +30,9 @@ struct Overloaded : Visitors... {
 class SqliteLedger final : public Ledger {
  public:
   explicit SqliteLedger(const std::filesystem::path& file)
-      : file_(file), database_(Open(file)), statements_(database_) {}
+      : file_(file),
+        database_(Open(file)),
+        statements_(Guarded([&] { return Statements(database_); })) {}
 
   Snapshot Load() override {
     return Guarded([&] {
@@ -43,12 +45,13 @@ class SqliteLedger final : public Ledger {
                                    " FROM jobs JOIN tasks ON tasks.job_id = jobs.id WHERE " +
                                    kOpenJobs + " ORDER BY jobs.created_at, jobs.id, tasks.id",
                                ReadTask);
-      snapshot.attempts =
-          ReadAll(std::string("SELECT ") + kAttemptColumns +
-                      " FROM jobs JOIN tasks ON tasks.job_id = jobs.id "
-                      "JOIN attempts ON attempts.task_id = tasks.id WHERE " +
-                      kOpenJobs + " AND attempts.generation = jobs.generation ORDER BY fence",
-                  ReadAttempt);
+      snapshot.attempts = ReadAll(std::string("SELECT ") + kAttemptColumns +
+                                      " FROM jobs JOIN tasks ON tasks.job_id = jobs.id "
+                                      "JOIN attempts ON attempts.task_id = tasks.id WHERE " +
+                                      kOpenJobs +
+                                      " AND attempts.generation = jobs.generation "
+                                      "ORDER BY attempts.fence",
+                                  ReadAttempt);
       snapshot.last_fence = Counter("fence");
       snapshot.last_sequence = Counter("sequence");
       transaction.commit();
@@ -148,7 +151,7 @@ class SqliteLedger final : public Ledger {
           find_job(database, SelectJobs("id = ?")),
           attempts_of(database, std::string("SELECT ") + kAttemptColumns +
                                     " FROM tasks JOIN attempts ON attempts.task_id = tasks.id "
-                                    "WHERE tasks.job_id = ? ORDER BY fence"),
+                                    "WHERE tasks.job_id = ? ORDER BY attempts.fence"),
           last_attempt_number(database,
                               "SELECT coalesce(max(attempts.number), 0) FROM tasks JOIN attempts "
                               "ON attempts.task_id = tasks.id "

@@ -1,0 +1,186 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/broker/broker_fixture.h"
+
+namespace millrace {
+namespace {
+
+using nlohmann::json;
+using std::chrono::milliseconds;
+
+class BrokerWorkerTest : public BrokerTest {
+ protected:
+  void SetUp() override {
+    BrokerTest::SetUp();
+    client_.emplace(Endpoint("client"));
+  }
+
+  std::optional<ScriptedPeer> client_;
+};
+
+TEST_F(BrokerWorkerTest, TakesAJobFromSubmissionToSuccess) {
+  ScriptedWorker worker(Endpoint("worker"), "host/1");
+  EXPECT_EQ(worker.Register().type, "registered");
+  const std::string job = SubmitJob(*client_);
+  const Message assign = worker.Expect("assign");
+  EXPECT_EQ(assign.body.at("job"), job);
+  worker.Send("started", worker.About(assign));
+  EXPECT_EQ(worker.Beat(json::array({ScriptedWorker::Running(assign, 41)})).type, "orders");
+  const json running = GetJob(*client_, job).at("job");
+  EXPECT_EQ(running.at("state"), "running");
+  EXPECT_EQ(running.at("progress").at("percent"), 41);
+  EXPECT_EQ(running.at("worker"), "host/1");
+
+  EXPECT_EQ(worker.Ask("finished", MakeFiles(worker, assign)).type, "ack");
+  AwaitState(*client_, job, "succeeded");
+  const json done = GetJob(*client_, job);
+  EXPECT_EQ(done.at("job").at("progress").at("percent"), 100);
+  EXPECT_EQ(done.at("job").at("attempt"), 1);
+  EXPECT_EQ(done.at("published_fence"), assign.body.at("fence"));
+  EXPECT_TRUE(media_->FindOutput(job, assign.body.at("fence"), "web.mp4").has_value());
+
+  // A repeated report is acknowledged and changes nothing.
+  EXPECT_EQ(worker.Ask("finished", MakeFiles(worker, assign)).type, "ack");
+}
+
+TEST_F(BrokerWorkerTest, PublishesEveryTransitionInOrder) {
+  EventListener events(Endpoint("event"), "job");
+  // A subscription takes effect some time after it was made: only then is an event heard.
+  do {
+    client_->Ask("cancel", {{"job_id", SubmitJob(*client_)}});
+  } while (!events.HearsWithin(milliseconds(20)));
+  const std::string job = SubmitJob(*client_);
+  ScriptedWorker worker(Endpoint("worker"), "host/1");
+  worker.Register();
+  const Message assign = worker.Expect("assign");
+  EXPECT_EQ(worker.Ask("finished", MakeFiles(worker, assign)).type, "ack");
+  const json succeeded =
+      events.ExpectWhere([&](const json& event) { return event.at("state") == "succeeded"; });
+  EXPECT_EQ(succeeded.at("job"), job);
+  // The ledger has the same events, without a gap.
+  const auto records = OpenSqliteLedger(dir_.path() / "ledger.db")->EventsAfter(0, 100);
+  ASSERT_FALSE(records.empty());
+  for (size_t i = 0; i < records.size(); ++i) {
+    EXPECT_EQ(records[i].sequence, static_cast<int64_t>(i) + 1);
+  }
+  EXPECT_EQ(records.back().sequence, succeeded.at("seq"));
+  EXPECT_EQ(records.back().state, JobState::kSucceeded);
+}
+
+TEST_F(BrokerWorkerTest, StopsTheWorkerOfACancelledJob) {
+  ScriptedWorker worker(Endpoint("worker"), "host/1");
+  worker.Register();
+  const std::string job = SubmitJob(*client_);
+  const Message assign = worker.Expect("assign");
+  EXPECT_EQ(client_->Ask("cancel", {{"job_id", job}}).body.at("job").at("state"), "cancelling");
+  const Message cancel = worker.Expect("cancel");
+  EXPECT_EQ(cancel.body.at("fence"), assign.body.at("fence"));
+  json released = worker.About(assign);
+  released["reason"] = "cancelled";
+  EXPECT_EQ(worker.Ask("released", released).type, "ack");
+  EXPECT_EQ(StateOf(*client_, job), "cancelled");
+}
+
+TEST_F(BrokerWorkerTest, ANewProcessOfAWorkerEndsTheLeasesOfTheOldOne) {
+  ScriptedWorker worker(Endpoint("worker"), "host/1");
+  worker.Register();
+  SubmitJob(*client_);
+  const Message first = worker.Expect("assign");
+  worker.Restart();
+  worker.Register();
+  const Message second = worker.Expect("assign");
+  EXPECT_EQ(second.body.at("task"), first.body.at("task"));
+  EXPECT_GT(second.body.at("fence").get<Fence>(), first.body.at("fence").get<Fence>());
+}
+
+TEST_F(BrokerWorkerTest, FindsAWorkerAgainThatComesBackOnAnotherConnection) {
+  std::optional<ScriptedWorker> worker(std::in_place, Endpoint("worker"), "host/1");
+  worker->slots = 2;
+  worker->Register();
+  const std::string first = SubmitJob(*client_);
+  const Message assign = worker->Expect("assign");
+
+  // The same instance over a second socket, as after a lost connection.
+  ScriptedPeer again(Endpoint("worker"));
+  EXPECT_EQ(again
+                .Ask("beat", {{"instance", worker->instance()},
+                              {"draining", false},
+                              {"tasks", json::array({ScriptedWorker::Running(assign, 1)})}})
+                .type,
+            "orders");
+  const std::string second = SubmitJob(*client_);
+  EXPECT_EQ(again.Expect("assign").body.at("job"), second);
+}
+
+class ShortLeaseTest : public BrokerWorkerTest {
+ protected:
+  ShortLeaseTest() {
+    options_.dispatcher.lease = milliseconds(400);
+    options_.dispatcher.beat = milliseconds(100);
+  }
+};
+
+TEST_F(ShortLeaseTest, ReturnsTheTaskToTheQueueWhenItsWorkerDisappears) {
+  const std::string job = SubmitJob(*client_);
+  ScriptedWorker lost(Endpoint("worker"), "host/lost");
+  lost.Register();
+  const Message first = lost.Expect("assign");
+
+  ScriptedWorker other(Endpoint("worker"), "host/other");
+  other.Register();
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  while (!other.HasWithin(milliseconds(0), "assign") &&
+         std::chrono::steady_clock::now() < deadline) {
+    // Unregistered by silence on a slow machine, it comes back.
+    if (other.Beat().type == "unknown_worker") other.Register();
+  }
+  const Message second = other.Expect("assign");
+  EXPECT_EQ(second.body.at("task"), first.body.at("task"));
+  EXPECT_GT(second.body.at("fence").get<Fence>(), first.body.at("fence").get<Fence>());
+
+  // The first one wakes up and reports, too late.
+  lost.Register();
+  EXPECT_EQ(lost.Ask("finished", MakeFiles(lost, first)).type, "lease_lost");
+  EXPECT_NE(StateOf(*client_, job), "succeeded");
+  // The client is not charged for it.
+  EXPECT_EQ(GetJob(*client_, job).at("job").at("attempt"), 1);
+}
+
+TEST_F(BrokerWorkerTest, KeepsJobsAndLeasesOverARestart) {
+  std::optional<ScriptedWorker> worker(std::in_place, Endpoint("worker"), "host/1");
+  worker->Register();
+  const std::string running = SubmitJob(*client_);
+  const std::string waiting = SubmitJob(*client_);
+  const Message assign = worker->Expect("assign");
+  EXPECT_EQ(assign.body.at("job"), running);
+
+  Restart();
+  EXPECT_EQ(StateOf(*client_, running), "running");
+  EXPECT_EQ(StateOf(*client_, waiting), "queued");
+  const json lease = {{"task", assign.body.at("task")}, {"fence", assign.body.at("fence")}};
+  EXPECT_EQ(worker->Beat(json::array({ScriptedWorker::Running(assign, 50)})).type,
+            "unknown_worker");
+  const Message registered = worker->Register(json::array({lease}));
+  EXPECT_EQ(registered.type, "registered");
+  EXPECT_EQ(registered.body.at("lost"), json::array());
+  EXPECT_EQ(worker->Ask("finished", MakeFiles(*worker, assign)).type, "ack");
+  AwaitState(*client_, running, "succeeded");
+  EXPECT_EQ(worker->Expect("assign").body.at("job"), waiting);
+}
+
+TEST_F(BrokerWorkerTest, RefusesNewJobsButAnswersWhatHasArrivedWhenItStops) {
+  // Both are there when the broker looks up: the commit before holds it.
+  disk_->Hold();
+  const std::string first = client_->Send("submit", SubmitBody(samples::SmallJob()));
+  disk_->AwaitHeldCommit();
+  std::thread stopper([this] { Stop(); });
+  disk_->Release();
+  stopper.join();
+  const Message reply =
+      client_->ExpectWhere([&](const Message& message) { return message.id == first; }, "a reply");
+  EXPECT_EQ(reply.type, "ok");
+}
+
+}  // namespace
+}  // namespace millrace

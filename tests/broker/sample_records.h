@@ -1,0 +1,178 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "broker/records.h"
+#include "core/id.h"
+
+// Records for tests: small ones where the content does not matter, and one of each kind with every
+// field set to something of its own.
+
+namespace millrace::samples {
+
+inline WallTime At(int64_t microseconds) {
+  return WallTime(std::chrono::microseconds(1'700'000'000'000'000 + microseconds));
+}
+
+inline EncodeSpec Spec() {
+  return {.outputs = {{.name = "web",
+                       .preset = "mp4-h264-720p",
+                       .container = Container::kMp4,
+                       .video = VideoSpec{.codec = VideoCodec::kH264, .height_px = 720, .crf = 21},
+                       .audio = AudioSpec{.codec = AudioCodec::kAac, .bitrate_bps = 128'000},
+                       .thumbnails = {}},
+                      {.name = "poster",
+                       .preset = "poster",
+                       .container = {},
+                       .video = {},
+                       .audio = {},
+                       .thumbnails = ThumbnailSpec{.count = 1, .at_seconds = 1.5}}},
+          .clip = ClipSpec{.start_seconds = 0.5, .duration_seconds = 10}};
+}
+
+inline Job SmallJob(WallTime created_at = At(0)) {
+  Job job;
+  job.id = NewJobId();
+  job.request.input.upload = NewUploadId();
+  job.request.spec = Spec();
+  job.input_facts = {{"name", "in.mov"}, {"bytes", 12}, {"sha256", "00"}};
+  job.created_at = created_at;
+  return job;
+}
+
+inline TaskRecord SmallTask(const Job& job) {
+  TaskRecord task;
+  task.id = NewTaskId();
+  task.job_id = job.id;
+  return task;
+}
+
+inline Attempt SmallAttempt(const TaskRecord& task, Fence fence, int number = 1) {
+  Attempt attempt;
+  attempt.task_id = task.id;
+  attempt.fence = fence;
+  attempt.number = number;
+  attempt.worker = "host/1";
+  attempt.started_at = At(1);
+  attempt.outcome = "running";
+  return attempt;
+}
+
+inline EventRecord Event(const Job& job, int64_t sequence) {
+  return {.sequence = sequence,
+          .job_id = job.id,
+          .generation = job.generation,
+          .event = JobEvent::kStart,
+          .state = JobState::kRunning,
+          .at = At(sequence)};
+}
+
+inline OutputFile File() {
+  return {.output = "web",
+          .path = "web.mp4",
+          .bytes = 123'456'789'012,
+          .sha256 = "abcd",
+          .media_type = "video/mp4",
+          .duration_seconds = 9.5,
+          .video = {{"codec", "h264"}},
+          .audio = nullptr};
+}
+
+inline nlohmann::json Failure() {
+  return {{"error", {{"code", "encode_failed"}, {"detail", "it broke"}}},
+          {"usage", {{"peak_rss_bytes", 1}, {"cpu_seconds", 0.5}, {"signal", 11}}},
+          {"log_tail", {"one", "two"}}};
+}
+
+// Every field differs from its default.
+inline Job FullJob() {
+  Job job = SmallJob(At(42));
+  job.request.priority = 77;
+  job.request.external_id = "asset-42";
+  job.request.labels = {{"team", "news"}, {"tier", "gold ' \" %"}};
+  job.request.max_attempts = 3;
+  job.generation = 4;
+  job.state = JobState::kPublishing;
+  job.started_at = At(43);
+  job.finished_at = At(44);
+  job.media = {{"duration", 1.25}};
+  job.files = {File()};
+  job.published_fence = 9;
+  job.warnings = {{.code = "frames_missing", .detail = "12 of 300"}};
+  job.error = {{"code", "encode_failed"}, {"detail", "why"}};
+  return job;
+}
+
+inline TaskRecord FullTask(const Job& job) {
+  TaskRecord task = SmallTask(job);
+  task.state = TaskState::kRetryWait;
+  task.fence = 8;
+  task.attempts_spent = 2;
+  task.infrastructure_failures = 3;
+  task.crashed_workers = {"a/1", "b/1", "a/1"};
+  task.last_worker = "a/1";
+  task.due_at = At(50);
+  task.manifest = {{"files", nlohmann::json::array()}};
+  task.failure = Failure();
+  return task;
+}
+
+inline Attempt FullAttempt(const TaskRecord& task, int generation) {
+  Attempt attempt = SmallAttempt(task, 8, 2);
+  attempt.generation = generation;
+  attempt.finished_at = At(60);
+  attempt.outcome = "failed";
+  attempt.failure = Failure();
+  attempt.versions = {{"build", "1.2"}};
+  return attempt;
+}
+
+// A record in text, every field named, so that a difference shows what differs.
+inline nlohmann::json Show(const Job& job) {
+  nlohmann::json files = nlohmann::json::array();
+  for (const OutputFile& file : job.files) files.push_back(ToJson(file));
+  nlohmann::json warnings = nlohmann::json::array();
+  for (const Warning& warning : job.warnings) warnings.push_back(ToJson(warning));
+  const auto time = [](const std::optional<WallTime>& at) {
+    return at ? nlohmann::json(at->time_since_epoch().count()) : nlohmann::json();
+  };
+  return {{"id", job.id},
+          {"request", ToJson(job.request)},
+          {"input_facts", job.input_facts},
+          {"generation", job.generation},
+          {"state", NameOf(job.state)},
+          {"created_at", time(job.created_at)},
+          {"started_at", time(job.started_at)},
+          {"finished_at", time(job.finished_at)},
+          {"media", job.media},
+          {"files", files},
+          {"published_fence", job.published_fence},
+          {"warnings", warnings},
+          {"error", job.error}};
+}
+
+inline nlohmann::json Show(const TaskRecord& task) {
+  return {{"id", task.id},
+          {"job_id", task.job_id},
+          {"state", NameOf(task.state)},
+          {"fence", task.fence},
+          {"attempts_spent", task.attempts_spent},
+          {"infrastructure_failures", task.infrastructure_failures},
+          {"crashed_workers", task.crashed_workers},
+          {"last_worker", task.last_worker},
+          {"due_at", task.due_at ? nlohmann::json(task.due_at->time_since_epoch().count())
+                                 : nlohmann::json()},
+          {"manifest", task.manifest},
+          {"failure", task.failure}};
+}
+
+inline nlohmann::json Show(const Attempt& attempt) { return ToJson(attempt); }
+
+inline nlohmann::json Show(const EventRecord& event) {
+  return {{"sequence", event.sequence},     {"job", event.job_id},
+          {"generation", event.generation}, {"event", NameOf(event.event)},
+          {"state", NameOf(event.state)},   {"at", event.at.time_since_epoch().count()}};
+}
+
+}  // namespace millrace::samples

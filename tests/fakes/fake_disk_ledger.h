@@ -1,0 +1,100 @@
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "broker/ledger.h"
+
+namespace millrace {
+
+// What a test does to the disk below a ledger. Thread-safe.
+class FakeDisk {
+ public:
+  void SetFull(bool full) { FillUpAfter(full ? 0 : kNever); }
+  // Full once so many more commits have been made.
+  void FillUpAfter(int commits) { room_ = commits; }
+  int commits() const { return commits_; }
+  int refused() const { return refused_; }
+
+  // Commits wait from here on, until Release().
+  void Hold() {
+    const std::lock_guard lock(mutex_);
+    held_ = true;
+  }
+  void Release() {
+    const std::lock_guard lock(mutex_);
+    held_ = false;
+    changed_.notify_all();
+  }
+  // Returns once a commit waits.
+  void AwaitHeldCommit() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return waiting_; });
+  }
+
+  void OnWrite() {
+    {
+      std::unique_lock lock(mutex_);
+      waiting_ = true;
+      changed_.notify_all();
+      changed_.wait(lock, [this] { return !held_; });
+      waiting_ = false;
+    }
+    if (room_ == 0) {
+      ++refused_;
+      throw Error(ErrorCode::kStorageFull, "the disk is full, says the test");
+    }
+    ++commits_;
+    if (room_ != kNever) --room_;
+  }
+
+ private:
+  static constexpr int kNever = -1;
+
+  std::atomic<int> room_ = kNever;  // commits until it is full
+  std::atomic<int> commits_ = 0;
+  std::atomic<int> refused_ = 0;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool held_ = false;
+  bool waiting_ = false;
+};
+
+// A real ledger on a disk that can fill up and stall.
+class FakeDiskLedger final : public Ledger {
+ public:
+  FakeDiskLedger(std::unique_ptr<Ledger> ledger, std::shared_ptr<FakeDisk> disk)
+      : ledger_(std::move(ledger)), disk_(std::move(disk)) {}
+
+  Snapshot Load() override { return ledger_->Load(); }
+  void Commit(const std::vector<LedgerChange>& changes) override {
+    if (changes.empty()) return;
+    disk_->OnWrite();
+    ledger_->Commit(changes);
+  }
+  void CheckWritable() override {
+    disk_->OnWrite();
+    ledger_->CheckWritable();
+  }
+  std::optional<Job> FindJob(const std::string& id) override { return ledger_->FindJob(id); }
+  std::vector<Attempt> AttemptsOf(const std::string& job_id) override {
+    return ledger_->AttemptsOf(job_id);
+  }
+  int LastAttemptNumber(const std::string& job_id, int generation) override {
+    return ledger_->LastAttemptNumber(job_id, generation);
+  }
+  JobPage ListJobs(const JobFilter& filter) override { return ledger_->ListJobs(filter); }
+  std::vector<EventRecord> EventsAfter(int64_t after, size_t limit) override {
+    return ledger_->EventsAfter(after, limit);
+  }
+
+ private:
+  const std::unique_ptr<Ledger> ledger_;
+  const std::shared_ptr<FakeDisk> disk_;
+};
+
+}  // namespace millrace
