@@ -1,0 +1,102 @@
+#include "transcoder/encode/ffmpeg_log.h"
+
+extern "C" {
+#include <libavutil/log.h>
+}
+
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <mutex>
+#include <string_view>
+
+namespace millrace::encode {
+namespace {
+
+struct State {
+  std::mutex mutex;
+  FfmpegComplaints complaints;
+  std::string line;         // begun and not yet ended by a newline
+  std::string last_line;    // written last
+  int64_t repetitions = 0;  // of last_line, not written
+};
+
+State& TheState() {
+  static State state;
+  return state;
+}
+
+AVClassCategory CategoryOf(void* object, const AVClass* kind) {
+  return kind->get_category != nullptr ? kind->get_category(object) : kind->category;
+}
+
+void Write(const std::string& line) {
+  // One call a line, so that lines of different processes on one file stay whole.
+  const ssize_t written = write(STDERR_FILENO, line.data(), line.size());
+  static_cast<void>(written);  // nobody is left to tell
+}
+
+void WriteOnce(State& state, const std::string& line) {
+  if (line == state.last_line) {
+    ++state.repetitions;
+    return;
+  }
+  if (state.repetitions > 0) {
+    Write("  (the last line came " + std::to_string(state.repetitions) + " more times)\n");
+  }
+  state.repetitions = 0;
+  state.last_line = line;
+  Write(line);
+}
+
+void OnLine(State& state, int level, AVClassCategory category, const std::string& line) {
+  if (level <= AV_LOG_ERROR) {
+    if (state.complaints.first_error.empty()) {
+      state.complaints.first_error = line.substr(0, line.find_last_not_of('\n') + 1);
+    }
+    if (category == AV_CLASS_CATEGORY_DEMUXER) ++state.complaints.demuxer_errors;
+    if (category == AV_CLASS_CATEGORY_DECODER) ++state.complaints.decoder_errors;
+  }
+  WriteOnce(state, line);
+}
+
+void Callback(void* object, int level, const char* format, va_list arguments) {
+  level &= 0xff;
+  if (level > AV_LOG_INFO) return;
+  std::array<char, 1024> text{};
+  if (vsnprintf(text.data(), text.size(), format, arguments) <= 0) return;
+  const AVClass* kind = object != nullptr ? *static_cast<const AVClass**>(object) : nullptr;
+  State& state = TheState();
+  const std::lock_guard lock(state.mutex);
+  if (state.line.empty() && kind != nullptr) {
+    state.line = std::string(kind->item_name(object)) + ": ";
+  }
+  state.line += text.data();
+  if (state.line.back() != '\n' && state.line.size() < 4096) return;
+  const std::string line = std::move(state.line);
+  state.line.clear();
+  OnLine(state, level, kind != nullptr ? CategoryOf(object, kind) : AV_CLASS_CATEGORY_NA, line);
+}
+
+}  // namespace
+
+void StartFfmpegLog() {
+  TheState();
+  av_log_set_level(AV_LOG_INFO);
+  av_log_set_callback(&Callback);
+}
+
+FfmpegComplaints Complaints() {
+  State& state = TheState();
+  const std::lock_guard lock(state.mutex);
+  return state.complaints;
+}
+
+void ForgetComplaints() {
+  State& state = TheState();
+  const std::lock_guard lock(state.mutex);
+  state.complaints = {};
+}
+
+}  // namespace millrace::encode

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace millrace::encode {
+
+// FFmpeg's log is one a process, and a process runs one task: so this is the task's log. Lines of
+// level info and above go to standard error, without the addresses that FFmpeg puts into them, and
+// what is evidence for a verdict is kept. Thread-safe.
+
+// Call before FFmpeg is used.
+void StartFfmpegLog();
+
+struct FfmpegComplaints {
+  std::string first_error;     // of any part, e.g. "h264: no frame!"; empty if there was none
+  int64_t demuxer_errors = 0;  // lines at level error or worse that a demuxer wrote
+  int64_t decoder_errors = 0;
+};
+FfmpegComplaints Complaints();
+// Forgets them, so that what a later phase complains of is told apart.
+void ForgetComplaints();
+
+}  // namespace millrace::encode

@@ -1,0 +1,96 @@
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <iostream>
+#include <optional>
+#include <string>
+
+#include "core/log.h"
+#include "transcoder/encode/capabilities.h"
+#include "transcoder/encode/ffmpeg_log.h"
+#include "transcoder/encode/run_task.h"
+#include "transcoder/encode/task_process.h"
+#include "transcoder/encode/zygote.h"
+
+namespace {
+
+using millrace::encode::TaskProcessOptions;
+
+constexpr int kSuccess = 0;
+constexpr int kFailure = 1;
+constexpr int kUsage = 2;
+
+struct Arguments {
+  std::string task_path;
+  std::string probe_path;
+  bool capabilities = false;
+  int zygote_fd = -1;
+  int report_fd = STDOUT_FILENO;
+  bool no_sandbox = false;
+  std::optional<uint64_t> max_file_bytes;
+};
+
+void Declare(CLI::App& app, Arguments& arguments) {
+  auto* task = app.add_option("task", arguments.task_path,
+                              "Run the task that this document describes (see docs/protocol.md)");
+  auto* probe = app.add_option("--probe", arguments.probe_path, "Print what is in a media file");
+  auto* capabilities = app.add_flag("--capabilities", arguments.capabilities,
+                                    "Print the codecs that can be encoded, and the versions");
+  auto* zygote = app.add_option("--zygote", arguments.zygote_fd,
+                                "Serve requests for tasks on this SOCK_SEQPACKET descriptor");
+  auto* modes = app.add_option_group("mode");
+  modes->add_options(task, probe, capabilities, zygote);
+  modes->require_option(1);
+  app.add_option("--report-fd", arguments.report_fd,
+                 "Write progress and result there instead of on standard output");
+  app.add_option("--max-file-bytes", arguments.max_file_bytes,
+                 "No output file may grow beyond this");
+  app.add_flag("--no-sandbox", arguments.no_sandbox, "For debugging: keep all rights");
+}
+
+int Probe(const std::string& path) {
+  std::cout << millrace::encode::ProbeFile(path).dump(2, ' ', false,
+                                                      nlohmann::json::error_handler_t::replace)
+            << '\n';
+  return kSuccess;
+}
+
+int Run(const Arguments& arguments) {
+  if (!arguments.probe_path.empty()) return Probe(arguments.probe_path);
+  if (arguments.capabilities) {
+    std::cout << millrace::encode::Capabilities().dump(2) << '\n';
+    return kSuccess;
+  }
+  if (arguments.zygote_fd >= 0) {
+    millrace::encode::Zygote(millrace::UniqueFd(arguments.zygote_fd)).Run();
+    return kSuccess;
+  }
+  return millrace::encode::RunTaskProcess(arguments.task_path,
+                                          {.report_fd = arguments.report_fd,
+                                           .sandbox = !arguments.no_sandbox,
+                                           .max_file_bytes = arguments.max_file_bytes});
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"Runs exactly one encoding task and exits", "millrace-encode"};
+  Arguments arguments;
+  Declare(app, arguments);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kSuccess : kUsage;
+  }
+  millrace::StartLog("millrace-encode", millrace::LogLevel::kInfo);
+  millrace::encode::PrepareProcess();
+  try {
+    return Run(arguments);
+  } catch (const millrace::Error& error) {
+    std::cerr << ToJson(error).dump() << '\n';
+  } catch (const std::exception& error) {
+    std::cerr << error.what() << '\n';
+  }
+  return kFailure;
+}

@@ -1,0 +1,103 @@
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/encode_spec.h"
+#include "transcoder/encode/file_io.h"
+#include "transcoder/encode/stage.h"
+
+namespace millrace::encode {
+
+// What a muxer has to know of a track before its first packet.
+struct TrackFormat {
+  ParametersPtr parameters;
+  AVRational time_base{1, 1};  // of the packets' timestamps
+  AVRational frame_rate{0, 1};
+  std::vector<std::pair<AVPacketSideDataType, std::vector<uint8_t>>> side_data;
+};
+
+// What is put on the road to a muxer. The first item of a track carries its format; one with
+// neither format nor packet ends it. A track that ends without a format does not exist.
+struct MuxItem {
+  size_t track = 0;
+  std::shared_ptr<TrackFormat> format;
+  PacketPtr packet;
+};
+using MuxQueue = BoundedQueue<MuxItem>;
+
+// What is counted of an output file. Thread-safe; `tracks` is fixed before threads start.
+struct FileTally {
+  struct Track {
+    bool is_video = false;
+    std::atomic<bool> exists{false};
+    std::atomic<int64_t> packets{0};
+  };
+  explicit FileTally(size_t count) : tracks(count) {}
+
+  std::vector<Track> tracks;
+  std::atomic<int64_t> end_us{0};       // of the track that is furthest behind
+  std::atomic<bool> finalizing{false};  // all packets are written
+  std::atomic<bool> made{false};        // complete and fsynced
+};
+
+struct MuxOptions {
+  Container container = Container::kMp4;
+  std::string path;                  // in the output folder
+  int64_t reserved_index_bytes = 0;  // room for mov's index in front: saves rewriting the file
+  // Of the input, must outlive the stage: metadata and (if `chapters`) chapters are taken over.
+  const AVFormatContext* input = nullptr;
+  std::vector<const AVStream*> input_streams;  // of each track
+  bool chapters = false;
+};
+
+// Writes one output file. It never waits for a certain track: packets are taken in whatever order
+// they come, so a track that starts late (or never) cannot hold up the others. Until the format of
+// every track is known they are kept, encoded, up to a limit. Interleaving is libavformat's.
+class MuxStage {
+ public:
+  MuxStage(MuxOptions options, MuxQueue& in, FileTally& tally);
+  ~MuxStage();
+  void Run();
+
+ private:
+  void Take(MuxItem item);
+  void Begin();
+  void AddTrack(size_t track);
+  void TakeOverMetadata();
+  void Write(size_t track, AVPacket& packet);
+  void NoteTime(size_t track, const AVPacket& packet);
+  void Finish();
+  void Check(int rc, const char* what);
+  bool AllKnown() const;
+  static int OpenAgain(AVFormatContext* muxer, AVIOContext** io, const char* url, int flags,
+                       AVDictionary** options);
+  static int CloseAgain(AVFormatContext* muxer, AVIOContext* io);
+
+  struct Track {
+    std::shared_ptr<TrackFormat> format;
+    AVStream* stream = nullptr;  // owned by muxer_
+    bool ended = false;
+    int64_t last_dts = AV_NOPTS_VALUE;
+    int64_t end_us = 0;
+  };
+
+  const MuxOptions options_;
+  MuxQueue& in_;
+  FileTally& tally_;
+  std::vector<Track> tracks_;
+  bool begun_ = false;
+  std::deque<MuxItem> waiting_;  // for the formats of the other tracks
+  int64_t waiting_bytes_ = 0;
+  std::unique_ptr<FileIo> io_;
+  std::unique_ptr<FileIo> again_;  // the file for reading, while faststart moves its data
+  MuxerPtr muxer_;
+};
+
+}  // namespace millrace::encode

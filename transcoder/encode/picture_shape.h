@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "transcoder/ffmpeg.h"
+
+namespace millrace::encode {
+
+// Width and height in pixels.
+struct PictureSize {
+  int width = 0;
+  int height = 0;
+
+  bool operator==(const PictureSize&) const = default;
+};
+
+// How a decoded picture has to be turned to be upright: what the display matrix of ISO/IEC 14496-12
+// says, as far as it is a multiple of a right angle and a mirroring.
+struct Orientation {
+  int clockwise_degrees = 0;  // 0, 90, 180, 270
+  bool mirrored = false;      // left to right, before it is turned
+
+  bool SwapsAxes() const { return clockwise_degrees == 90 || clockwise_degrees == 270; }
+  bool IsUpright() const { return clockwise_degrees == 0 && !mirrored; }
+  // For a filter graph, e.g. "transpose=clock"; empty if upright.
+  std::string Filters() const;
+
+  bool operator==(const Orientation&) const = default;
+};
+
+// `matrix` has nine numbers, or is null (upright).
+Orientation OrientationFromMatrix(const int32_t* matrix);
+// From the side data of a stream.
+Orientation OrientationOf(const AVStream& stream);
+
+// The size on a screen with square pixels, upright and not rounded to anything: the width is
+// multiplied by the sample aspect ratio (a missing or absurd one is taken for 1:1).
+struct DisplaySize {
+  double width = 0;
+  double height = 0;
+};
+DisplaySize DisplaySizeOf(PictureSize coded, AVRational sample_aspect_ratio,
+                          const Orientation& orientation);
+
+// Scales down, never up, into the box, keeping the shape; then to the nearest even numbers that
+// the box allows, at least 2.
+PictureSize FitInside(DisplaySize size, std::optional<int> max_width_px,
+                      std::optional<int> max_height_px);
+
+}  // namespace millrace::encode

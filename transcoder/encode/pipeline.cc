@@ -1,0 +1,365 @@
+#include "transcoder/encode/pipeline.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "transcoder/encode/audio_stage.h"
+#include "transcoder/encode/ffmpeg_log.h"
+#include "transcoder/encode/video_stage.h"
+
+namespace millrace::encode {
+namespace {
+
+// Pictures are large: a few hide the unevenness of the stages, more only cost memory.
+constexpr size_t kFrameQueueLength = 4;
+constexpr size_t kPacketQueueLength = 64;
+constexpr auto kWatchInterval = std::chrono::milliseconds(50);
+
+// What the stage knew best, and where it was.
+std::exception_ptr WithContext(const Error& error, const char* stage, int stream,
+                               const std::string& codec) {
+  nlohmann::json context = error.context();
+  if (!context.contains("stage")) context["stage"] = stage;
+  if (stream >= 0 && !context.contains("stream")) {
+    context["stream"] = stream;
+    context["codec"] = codec;
+  }
+  const std::string said = Complaints().first_error;
+  if (!said.empty() && !context.contains("ffmpeg")) context["ffmpeg"] = said;
+  return std::make_exception_ptr(Error(error.code(), error.what(), context));
+}
+
+bool IsInterlaced(const AVStream& stream) {
+  switch (stream.codecpar->field_order) {
+    case AV_FIELD_TT:
+    case AV_FIELD_BB:
+    case AV_FIELD_TB:
+    case AV_FIELD_BT:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// Relative costs of one second of an output, for the percentage only.
+double CostOf(const OutputSpec& output) {
+  if (!output.video) return 1;
+  switch (output.video->codec) {
+    case VideoCodec::kCopy:
+      return 0.5;
+    case VideoCodec::kH264:
+      break;
+    case VideoCodec::kHevc:
+      return 60;
+    case VideoCodec::kVp9:
+      return 60;
+    case VideoCodec::kAv1:
+      return 50;
+  }
+  const double pixels = output.video->height_px.value_or(1080) / 1080.0;
+  return 5 + 20 * pixels * pixels;
+}
+
+bool CopiesOnly(const OutputSpec& output) {
+  return (!output.video || output.video->codec == VideoCodec::kCopy) &&
+         (!output.audio || output.audio->codec == AudioCodec::kCopy);
+}
+
+}  // namespace
+
+Pipeline::Pipeline(InputFile& input, const Plan& plan, const Options& options)
+    : input_(input), plan_(plan), options_(options) {
+  for (const int stream : plan_.UsedStreams()) {
+    stream_tallies_[stream] = std::make_unique<StreamTally>();
+  }
+  for (const int stream : plan_.DecodedStreams()) {
+    decodings_[stream].in = std::make_unique<PacketQueue>(kPacketQueueLength);
+  }
+  for (const FilePlan& file : plan_.files) AddFile(file);
+  for (const ThumbnailPlan& each : plan_.thumbnails) AddThumbnails(each);
+  for (const auto& [stream, decoding] : decodings_) AddDecoder(stream);
+  AddDemuxer();
+}
+
+Pipeline::~Pipeline() = default;
+
+FrameQueue& Pipeline::NewFrameQueue() {
+  auto queue = std::make_shared<FrameQueue>(kFrameQueueLength);
+  stops_.emplace_back([&target = *queue] { target.Stop(); });
+  owned_.push_back(queue);
+  return *queue;
+}
+
+PictureOptions Pipeline::PictureOptionsOf(int index) const {
+  AVStream* stream = input_.format().streams[index];
+  return {.max_width_px = {},
+          .max_height_px = {},
+          .fps = {},
+          .orientation = OrientationOf(*stream),
+          .sample_aspect_ratio = av_guess_sample_aspect_ratio(&input_.format(), stream, nullptr),
+          .interlaced = IsInterlaced(*stream),
+          .keep_depth = false,
+          .still_format = AV_PIX_FMT_NONE};
+}
+
+// An upper bound of what mov's index needs: its tables have at most so many bytes for each sample.
+int64_t Pipeline::ReservedIndexBytes(const FilePlan& plan) const {
+  constexpr int64_t kPerPicture = 44;  // stsz, stts, ctts, stss, stsc, co64
+  constexpr int64_t kPerSound = 32;    // stsz, stts, stsc, co64
+  constexpr int64_t kFixed = 64 << 10;
+  const bool mov =
+      plan.spec->container == Container::kMp4 || plan.spec->container == Container::kM4a;
+  if (!mov || !CopiesOnly(*plan.spec) || plan_.time.trimmed_start || plan_.time.clip) return 0;
+  int64_t bytes = kFixed;
+  for (const auto& [stream, each] :
+       {std::pair(plan.video_stream, kPerPicture), std::pair(plan.audio_stream, kPerSound)}) {
+    if (!stream) continue;
+    const int64_t frames = input_.IndexedFrames(*stream);
+    if (frames == 0) return 0;
+    bytes += frames * each + input_.stream(*stream).codecpar->extradata_size;
+  }
+  return input_.format().nb_chapters > 0 ? 0 : bytes;
+}
+
+MuxOptions Pipeline::MuxOptionsOf(const FilePlan& plan) const {
+  MuxOptions options{.container = *plan.spec->container,
+                     .path = {},
+                     .reserved_index_bytes = 0,
+                     .input = &input_.format(),
+                     .input_streams = {},
+                     .chapters = false};
+  options.path = options_.output_dir + "/" + plan.spec->name + "." +
+                 std::string(ExtensionOf(*plan.spec->container));
+  options.reserved_index_bytes = ReservedIndexBytes(plan);
+  options.chapters =
+      !plan_.time.trimmed_start && !plan_.time.clip && plan.spec->container != Container::kOgg;
+  if (plan.video_stream) options.input_streams.push_back(&input_.stream(*plan.video_stream));
+  if (plan.audio_stream) options.input_streams.push_back(&input_.stream(*plan.audio_stream));
+  return options;
+}
+
+void Pipeline::AddFile(const FilePlan& plan) {
+  FileResult& file = files_.emplace_back();
+  file.plan = &plan;
+  size_t tracks = 0;
+  if (plan.video_stream) file.video_track = static_cast<int>(tracks++);
+  if (plan.audio_stream) file.audio_track = static_cast<int>(tracks++);
+  file.tally = std::make_unique<FileTally>(tracks);
+
+  auto queue = std::make_shared<MuxQueue>(kPacketQueueLength);
+  stops_.emplace_back([&target = *queue] { target.Stop(); });
+  owned_.push_back(queue);
+  auto mux = std::make_shared<MuxStage>(MuxOptionsOf(plan), *queue, *file.tally);
+  owned_.push_back(mux);
+  stages_.push_back({.name = "mux", .stream = -1, .run = [mux] { mux->Run(); }});
+  if (plan.video_stream) {
+    file.tally->tracks[static_cast<size_t>(file.video_track)].is_video = true;
+    AddVideo(file, static_cast<size_t>(file.video_track), *queue);
+  }
+  if (plan.audio_stream) AddAudio(file, static_cast<size_t>(file.audio_track), *queue);
+}
+
+void Pipeline::AddCopy(int index, size_t track, MuxQueue& mux) {
+  const AVStream& stream = input_.stream(index);
+  auto route = std::make_shared<CopyRoute>(
+      stream, plan_.time, track, [&mux](MuxItem item) { return mux.Push(std::move(item)); });
+  // The format is known already, and the queue is empty: this does not wait.
+  mux.Push({.track = track, .format = CopyRoute::FormatOf(stream), .packet = nullptr});
+  routes_[index].emplace_back([route](PacketPtr packet) { return route->Take(std::move(packet)); });
+}
+
+void Pipeline::AddVideo(FileResult& file, size_t track, MuxQueue& mux) {
+  const int index = *file.plan->video_stream;
+  const VideoSpec& spec = *file.plan->spec->video;
+  if (spec.codec == VideoCodec::kCopy) {
+    AddCopy(index, track, mux);
+    return;
+  }
+  PictureOptions picture = PictureOptionsOf(index);
+  picture.max_width_px = spec.width_px;
+  picture.max_height_px = spec.height_px;
+  picture.fps = spec.fps;
+  picture.keep_depth = KeepsDepth(spec.codec);
+  FrameQueue& decoded = NewFrameQueue();
+  FrameQueue& filtered = NewFrameQueue();
+  decodings_[index].out.emplace_back(
+      [&decoded](FramePtr frame) { return decoded.Push(std::move(frame)); });
+  auto filter = std::make_shared<VideoStage>(
+      picture, decoded, [&filtered](FramePtr frame) { return filtered.Push(std::move(frame)); },
+      file.tone_mapped);
+  const AVStream& stream = input_.stream(index);
+  const AVRational rate =
+      spec.fps ? av_d2q(*spec.fps, 100'000)
+               : av_guess_frame_rate(&input_.format(), input_.format().streams[index], nullptr);
+  const VideoEncoderOptions options{
+      .spec = spec,
+      .time_base = FineTimeBase(stream.time_base, spec.fps),
+      .frame_rate = av_cmp_q(rate, {300, 1}) > 0 ? stream.avg_frame_rate : rate,
+      .threads = options_.threads,
+      .global_header = true};
+  auto encode = std::make_shared<EncodeStage>(
+      options, track, filtered, [&mux](MuxItem item) { return mux.Push(std::move(item)); },
+      file.video);
+  stages_.push_back({.name = "filter", .stream = index, .run = [filter] { filter->Run(); }});
+  stages_.push_back({.name = "encode", .stream = index, .run = [encode] { encode->Run(); }});
+}
+
+void Pipeline::AddAudio(FileResult& file, size_t track, MuxQueue& mux) {
+  const int index = *file.plan->audio_stream;
+  const AudioSpec& spec = *file.plan->spec->audio;
+  if (spec.codec == AudioCodec::kCopy) {
+    AddCopy(index, track, mux);
+    return;
+  }
+  FrameQueue& decoded = NewFrameQueue();
+  FrameQueue& filtered = NewFrameQueue();
+  decodings_[index].out.emplace_back(
+      [&decoded](FramePtr frame) { return decoded.Push(std::move(frame)); });
+  auto filter = std::make_shared<AudioStage>(
+      spec, decoded, [&filtered](FramePtr frame) { return filtered.Push(std::move(frame)); });
+  auto encode = std::make_shared<EncodeStage>(
+      AudioEncoderOptions{.spec = spec, .global_header = true}, track, filtered,
+      [&mux](MuxItem item) { return mux.Push(std::move(item)); }, file.audio);
+  stages_.push_back({.name = "filter", .stream = index, .run = [filter] { filter->Run(); }});
+  stages_.push_back({.name = "encode", .stream = index, .run = [encode] { encode->Run(); }});
+}
+
+void Pipeline::AddThumbnails(const ThumbnailPlan& plan) {
+  ThumbnailResult& result = thumbnails_.emplace_back();
+  result.plan = &plan;
+  FrameQueue& decoded = NewFrameQueue();
+  decodings_[plan.stream].out.emplace_back(
+      [&decoded](FramePtr frame) { return decoded.Push(std::move(frame)); });
+  auto stage =
+      std::make_shared<ThumbnailStage>(ThumbnailOptions{.spec = *plan.spec->thumbnails,
+                                                        .directory = options_.output_dir,
+                                                        .name = plan.spec->name,
+                                                        .planned_seconds = plan_.header_seconds,
+                                                        .picture = PictureOptionsOf(plan.stream),
+                                                        .cover_art = plan.cover_art},
+                                       decoded, result.tally);
+  stages_.push_back({.name = "encode", .stream = plan.stream, .run = [stage] { stage->Run(); }});
+}
+
+void Pipeline::AddDecoder(int index) {
+  Decoding& decoding = decodings_.at(index);
+  PacketQueue& in = *decoding.in;
+  stops_.emplace_back([&in] { in.Stop(); });
+  AVStream* stream = input_.format().streams[index];
+  auto stage =
+      std::make_shared<DecodeStage>(*stream, av_guess_frame_rate(&input_.format(), stream, nullptr),
+                                    DecodeOptions{.time = plan_.time,
+                                                  .threads = options_.threads,
+                                                  .max_pixels = input_.limits().max_pixels,
+                                                  .cover_art = IsAttachedPicture(*stream)},
+                                    in, decoding.out, *stream_tallies_.at(index));
+  routes_[index].emplace_back([&in](PacketPtr packet) { return in.Push(std::move(packet)); });
+  stages_.push_back({.name = "decode", .stream = index, .run = [stage] { stage->Run(); }});
+}
+
+void Pipeline::AddDemuxer() {
+  std::vector<DemuxStage::Route> routes;
+  for (auto& [stream, sinks] : routes_) {
+    routes.push_back(
+        {.stream = stream, .sinks = std::move(sinks), .tally = stream_tallies_.at(stream).get()});
+  }
+  auto stage = std::make_shared<DemuxStage>(input_, plan_.time, std::move(routes), input_tally_);
+  stages_.push_back({.name = "demux", .stream = -1, .run = [stage] { stage->Run(); }});
+}
+
+void Pipeline::Fail(std::exception_ptr error) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!error_) error_ = std::move(error);
+  }
+  input_.Interrupt();
+  for (const auto& stop : stops_) stop();
+}
+
+void Pipeline::Ended() {
+  {
+    const std::lock_guard lock(mutex_);
+    --running_;
+  }
+  changed_.notify_all();
+}
+
+void Pipeline::Start(Stage stage) {
+  {
+    const std::lock_guard lock(mutex_);
+    ++running_;
+  }
+  const std::string codec =
+      stage.stream >= 0 ? CodecName(*input_.stream(stage.stream).codecpar) : "";
+  threads_.emplace_back([this, codec, stage = std::move(stage)] {
+    try {
+      stage.run();
+    } catch (const Error& error) {
+      Fail(WithContext(error, stage.name, stage.stream, codec));
+    } catch (const std::bad_alloc&) {
+      Fail(WithContext(Error(ErrorCode::kOutOfMemory, "out of memory"), stage.name, stage.stream,
+                       codec));
+    } catch (...) {
+      Fail(std::current_exception());
+    }
+    Ended();
+  });
+}
+
+void Pipeline::Run(const Watch& watch) {
+  for (Stage& stage : stages_) Start(std::move(stage));
+  {
+    std::unique_lock lock(mutex_);
+    while (!changed_.wait_for(lock, kWatchInterval, [&] { return running_ == 0; })) {
+      lock.unlock();
+      watch(Observe());
+      lock.lock();
+    }
+  }
+  for (std::thread& thread : threads_) thread.join();
+  if (error_) std::rethrow_exception(error_);
+  watch(Observe());
+}
+
+ProgressEstimator::Observation Pipeline::Observe() const {
+  ProgressEstimator::Observation seen{.phase = "transcoding"};
+  seen.demuxed_seconds = ToSeconds(input_tally_.demuxed_us.load(), kMicroseconds);
+  seen.demuxed_bytes = input_.io().position();
+  seen.demux_finished = input_tally_.finished.load();
+  bool finalizing = true;
+  for (const FileResult& file : files_) {
+    const bool made = file.tally->made.load();
+    finalizing = finalizing && file.tally->finalizing.load();
+    seen.outputs.push_back({.seconds = ToSeconds(file.tally->end_us.load(), kMicroseconds),
+                            .finalized = made                            ? 0.6
+                                         : file.tally->finalizing.load() ? 0.01
+                                                                         : 0});
+    int64_t frames = file.video.frames_out.load();
+    if (frames == 0 && file.video_track >= 0) {
+      frames = file.tally->tracks[static_cast<size_t>(file.video_track)].packets.load();
+    }
+    seen.frames = std::max(seen.frames, frames);
+  }
+  for (const ThumbnailResult& each : thumbnails_) {
+    seen.outputs.push_back(
+        {.seconds = ToSeconds(each.tally.reached_us.load(), kMicroseconds), .finalized = 0});
+    finalizing = false;
+  }
+  if (finalizing) seen.phase = "finalizing";
+  return seen;
+}
+
+std::vector<ProgressEstimator::Output> Pipeline::ProgressOutputs() const {
+  std::vector<ProgressEstimator::Output> outputs;
+  for (const FileResult& file : files_) {
+    const OutputSpec& spec = *file.plan->spec;
+    outputs.push_back(
+        {.name = spec.name, .cost = CostOf(spec), .finalize_share = CopiesOnly(spec) ? 0.4 : 0.02});
+  }
+  for (const ThumbnailResult& each : thumbnails_) {
+    outputs.push_back({.name = each.plan->spec->name, .cost = 1, .finalize_share = 0});
+  }
+  return outputs;
+}
+
+}  // namespace millrace::encode

@@ -1,0 +1,123 @@
+#pragma once
+
+#include <condition_variable>
+#include <exception>
+#include <functional>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "core/task.h"
+#include "transcoder/encode/copy_route.h"
+#include "transcoder/encode/decode_stage.h"
+#include "transcoder/encode/demux_stage.h"
+#include "transcoder/encode/encode_stage.h"
+#include "transcoder/encode/mux_stage.h"
+#include "transcoder/encode/plan.h"
+#include "transcoder/encode/progress.h"
+#include "transcoder/encode/thumbnail_stage.h"
+
+namespace millrace::encode {
+
+// What became of the plan, for the verdict.
+struct FileResult {
+  const FilePlan* plan = nullptr;
+  std::unique_ptr<FileTally> tally;
+  EncodeTally video;  // of what was encoded; zeros for a copy
+  EncodeTally audio;
+  std::atomic<bool> tone_mapped{false};
+  // Which of tally->tracks; -1: there is none.
+  int video_track = -1;
+  int audio_track = -1;
+};
+struct ThumbnailResult {
+  const ThumbnailPlan* plan = nullptr;
+  ThumbnailTally tally;
+};
+
+// The stages of one task, each on a thread of its own, with a bounded queue in front:
+//
+//   demux ─┬─ decode ─┬─ filter ── encode ─┬─ mux      one decode per stream that is used,
+//          │          ├─ filter ── encode ─┘           one filter and encode per output stream,
+//          │          └─ thumbnails                    one mux per output file
+//          └─ copy ────────────────────────── mux
+//
+// No stage waits for two things: mux takes whatever comes. So the queues cannot lock each other up,
+// however badly an input is interleaved. The first error stops all queues; every stage then
+// returns.
+class Pipeline {
+ public:
+  struct Options {
+    std::string output_dir;
+    int threads = 0;
+  };
+  // `input` and `plan` must outlive the pipeline.
+  Pipeline(InputFile& input, const Plan& plan, const Options& options);
+  ~Pipeline();
+
+  // Called about every 50 ms by the thread that runs the pipeline, and at the end.
+  using Watch = std::function<void(const ProgressEstimator::Observation&)>;
+  // Returns when all is written. Throws the first error of any stage, with its stage in the
+  // context.
+  void Run(const Watch& watch);
+
+  // What progress is measured by; `outputs` of an Observation are in the same order.
+  std::vector<ProgressEstimator::Output> ProgressOutputs() const;
+
+  // After Run.
+  const std::list<FileResult>& files() const { return files_; }
+  const std::list<ThumbnailResult>& thumbnails() const { return thumbnails_; }
+  const StreamTally& tally(int stream) const { return *stream_tallies_.at(stream); }
+  const InputTally& input_tally() const { return input_tally_; }
+
+ private:
+  struct Stage {
+    const char* name;
+    int stream;  // of the input; -1: none in particular
+    std::function<void()> run;
+  };
+  struct Decoding {
+    std::unique_ptr<PacketQueue> in;
+    std::vector<Sink<FramePtr>> out;
+  };
+
+  void AddFile(const FilePlan& plan);
+  void AddVideo(FileResult& file, size_t track, MuxQueue& mux);
+  void AddAudio(FileResult& file, size_t track, MuxQueue& mux);
+  void AddCopy(int stream, size_t track, MuxQueue& mux);
+  void AddThumbnails(const ThumbnailPlan& plan);
+  void AddDecoder(int stream);
+  void AddDemuxer();
+  FrameQueue& NewFrameQueue();
+  PictureOptions PictureOptionsOf(int stream) const;
+  MuxOptions MuxOptionsOf(const FilePlan& plan) const;
+  int64_t ReservedIndexBytes(const FilePlan& plan) const;
+  void Start(Stage stage);
+  void Fail(std::exception_ptr error);
+  void Ended();
+  ProgressEstimator::Observation Observe() const;
+
+  InputFile& input_;
+  const Plan& plan_;
+  const Options options_;
+
+  InputTally input_tally_;
+  std::map<int, std::unique_ptr<StreamTally>> stream_tallies_;
+  std::list<FileResult> files_;
+  std::list<ThumbnailResult> thumbnails_;
+  std::map<int, Decoding> decodings_;
+  std::map<int, std::vector<Sink<PacketPtr>>> routes_;
+  std::vector<std::function<void()>> stops_;  // of every queue
+  std::vector<std::shared_ptr<void>> owned_;  // queues and stages
+  std::vector<Stage> stages_;
+  std::vector<std::thread> threads_;
+
+  std::mutex mutex_;  // guards what follows
+  std::condition_variable changed_;
+  size_t running_ = 0;
+  std::exception_ptr error_;
+};
+
+}  // namespace millrace::encode

@@ -1,0 +1,63 @@
+#include "transcoder/encode/task_process.h"
+
+#include <openssl/evp.h>
+#include <signal.h>
+
+#include <fstream>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "core/log.h"
+#include "transcoder/encode/ffmpeg_log.h"
+#include "transcoder/encode/run_task.h"
+#include "transcoder/encode/sandbox.h"
+
+namespace millrace::encode {
+namespace {
+
+TaskDocument ReadTask(const std::string& path) {
+  std::ifstream file(path);
+  if (!file) throw Error(ErrorCode::kInvalidRequest, "the task document cannot be read: " + path);
+  const nlohmann::json json = nlohmann::json::parse(file, nullptr, false);
+  if (json.is_discarded()) {
+    throw Error(ErrorCode::kInvalidRequest, "the task document is not JSON: " + path);
+  }
+  return TaskFromJson(json);
+}
+
+int FailWith(Report& report, const Error& error) {
+  LogError("the task could not be started", ToJson(error));
+  report.Failed(error);
+  return 1;
+}
+
+}  // namespace
+
+void PrepareProcess() {
+  StartFfmpegLog();
+  // A file that is too large or a reader that has gone is an error to handle, not a reason to die.
+  signal(SIGXFSZ, SIG_IGN);
+  signal(SIGPIPE, SIG_IGN);
+  // OpenSSL reads its configuration upon its first use.
+  const std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> hash(EVP_MD_CTX_new(), &EVP_MD_CTX_free);
+  EVP_DigestInit_ex(hash.get(), EVP_sha256(), nullptr);
+}
+
+int RunTaskProcess(const std::string& task_path, const TaskProcessOptions& options) {
+  Report report(options.report_fd);
+  try {
+    const TaskDocument task = ReadTask(task_path);
+    if (options.sandbox) {
+      EnterSandbox({.input_path = task.input_path,
+                    .output_dir = task.output_dir,
+                    .max_file_bytes = options.max_file_bytes});
+    }
+    return RunTask(task, report) ? 0 : 1;
+  } catch (const Error& error) {
+    return FailWith(report, error);
+  } catch (const std::exception& error) {
+    return FailWith(report, Error(ErrorCode::kInternal, error.what()));
+  }
+}
+
+}  // namespace millrace::encode

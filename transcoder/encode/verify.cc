@@ -1,0 +1,241 @@
+#include "transcoder/encode/verify.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <openssl/evp.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cmath>
+#include <future>
+#include <memory>
+
+#include "transcoder/encode/media_facts.h"
+
+namespace millrace::encode {
+namespace {
+
+using nlohmann::json;
+
+// What counting the packets of a track tells.
+struct Counted {
+  int64_t packets = 0;
+  double begin = 0;
+  double end = 0;  // seconds
+};
+
+[[noreturn]] void ThrowMismatch(const FilePlan& plan, const std::string& what, json context) {
+  context["stage"] = "verify";
+  context["output"] = plan.spec->name;
+  throw Error(ErrorCode::kTruncatedOutput, "output " + plan.spec->name + ": " + what,
+              std::move(context));
+}
+
+// mov's index has everything; elsewhere the packets are counted.
+std::vector<Counted> Count(InputFile& file) {
+  std::vector<Counted> counted(file.format().nb_streams);
+  bool indexed = true;
+  for (size_t i = 0; i < counted.size(); ++i) {
+    counted[i].packets = file.IndexedFrames(static_cast<int>(i));
+    indexed = indexed && counted[i].packets > 0;
+  }
+  if (indexed) return counted;
+  counted.assign(counted.size(), {});
+  const PacketPtr packet = MakePacket();
+  while (av_read_frame(&file.format(), packet.get()) >= 0) {
+    const auto index = static_cast<size_t>(packet->stream_index);
+    if (index < counted.size()) {
+      Counted& each = counted[index];
+      const AVRational base = file.stream(packet->stream_index).time_base;
+      const double at = packet->pts != AV_NOPTS_VALUE ? ToSeconds(packet->pts, base) : 0;
+      each.begin = each.packets == 0 ? at : std::min(each.begin, at);
+      each.end = std::max(each.end, at + ToSeconds(packet->duration, base));
+      ++each.packets;
+    }
+    av_packet_unref(packet.get());
+  }
+  return counted;
+}
+
+json VideoFacts(const InputFile& file, int index, const Counted& counted) {
+  const AVStream& stream = file.stream(index);
+  const AVCodecParameters& codec = *stream.codecpar;
+  auto text = [](const char* name) { return name != nullptr ? json(name) : json(); };
+  json facts = {
+      {"codec", CodecName(codec)},
+      {"width", codec.width},
+      {"height", codec.height},
+      {"frames", counted.packets},
+      {"pixel_format", text(av_get_pix_fmt_name(static_cast<AVPixelFormat>(codec.format)))},
+      {"color_primaries", text(av_color_primaries_name(codec.color_primaries))},
+      {"color_transfer", text(av_color_transfer_name(codec.color_trc))},
+      {"color_matrix", text(av_color_space_name(codec.color_space))},
+      {"hdr", text(HdrKindOf(codec.color_trc))}};
+  const AVRational rate = stream.avg_frame_rate;
+  facts["fps"] =
+      rate.num > 0 && rate.den > 0 ? json(std::round(av_q2d(rate) * 1000) / 1000) : json();
+  facts["bitrate_bps"] = codec.bit_rate > 0 ? json(codec.bit_rate) : json();
+  return facts;
+}
+
+json AudioFacts(const InputFile& file, int index) {
+  const AVCodecParameters& codec = *file.stream(index).codecpar;
+  json facts = {{"codec", CodecName(codec)},
+                {"channels", codec.ch_layout.nb_channels},
+                {"sample_rate", codec.sample_rate}};
+  facts["bitrate_bps"] = codec.bit_rate > 0 ? json(codec.bit_rate) : json();
+  return facts;
+}
+
+std::optional<int> FindTrack(const InputFile& file, AVMediaType kind) {
+  for (unsigned i = 0; i < file.format().nb_streams; ++i) {
+    const AVStream& stream = file.stream(static_cast<int>(i));
+    if (stream.codecpar->codec_type == kind && !IsAttachedPicture(stream)) {
+      return static_cast<int>(i);
+    }
+  }
+  return std::nullopt;
+}
+
+void CheckTrack(const FileResult& result, int track, const std::optional<int>& found,
+                const std::vector<Counted>& counted, const char* kind) {
+  const bool wanted = track >= 0 && result.tally->tracks[static_cast<size_t>(track)].exists.load();
+  if (wanted != found.has_value()) {
+    ThrowMismatch(*result.plan, fmt::format("the {} track is {}", kind, wanted ? "missing" : "odd"),
+                  {{"kind", kind}});
+  }
+  if (!wanted) return;
+  const int64_t sent = result.tally->tracks[static_cast<size_t>(track)].packets.load();
+  const int64_t inside = counted.at(static_cast<size_t>(*found)).packets;
+  // Sound may be packed into packets differently by what reads it; pictures may not. The index of a
+  // copy leaves out what an edit list hides.
+  const bool is_copy = result.video.frames_out.load() == 0;
+  const bool exact = std::string_view(kind) == "video" && !is_copy;
+  if (exact ? inside == sent : (sent == 0 || inside > 0)) return;
+  ThrowMismatch(*result.plan,
+                fmt::format("{} of {} {} packets are in the file", inside, sent, kind),
+                {{"kind", kind}, {"sent", sent}, {"found", inside}});
+}
+
+void CheckPicture(const FileResult& result, const AVCodecParameters& codec) {
+  const int width = result.video.width.load();
+  const int height = result.video.height.load();
+  if (width == 0 || (codec.width == width && codec.height == height)) return;
+  ThrowMismatch(*result.plan,
+                fmt::format("the picture is {} x {} and not {} x {}", codec.width, codec.height,
+                            width, height),
+                {{"kind", "video"}});
+}
+
+void CheckSeconds(const FileResult& result, double seconds) {
+  const double sent = ToSeconds(result.tally->end_us.load(), kMicroseconds);
+  // Priming, a frame of padding and coarse container clocks.
+  constexpr double kSlackSeconds = 0.5;
+  if (seconds + kSlackSeconds >= sent) return;
+  ThrowMismatch(*result.plan, fmt::format("the file holds {:.3f} of {:.3f} seconds", seconds, sent),
+                {{"seconds", seconds}, {"planned_seconds", sent}});
+}
+
+int64_t BytesOf(const std::string& path) {
+  struct stat facts {};
+  if (stat(path.c_str(), &facts) != 0) ThrowStorageError("look at " + path, errno);
+  return facts.st_size;
+}
+
+OutputFile VerifyFile(const FileResult& result, const std::string& output_dir) {
+  const OutputSpec& spec = *result.plan->spec;
+  const std::string name = spec.name + "." + std::string(ExtensionOf(*spec.container));
+  const std::string path = output_dir + "/" + name;
+  // The two readings share the page cache and nothing else.
+  std::future<std::string> hash = std::async(std::launch::async, Sha256OfFile, path);
+
+  InputFile file(path);
+  const std::vector<Counted> counted = Count(file);
+  const std::optional<int> video = FindTrack(file, AVMEDIA_TYPE_VIDEO);
+  const std::optional<int> audio = FindTrack(file, AVMEDIA_TYPE_AUDIO);
+  CheckTrack(result, result.video_track, video, counted, "video");
+  CheckTrack(result, result.audio_track, audio, counted, "audio");
+  if (video) CheckPicture(result, *file.stream(*video).codecpar);
+  double seconds = file.HeaderSeconds().value_or(0);
+  for (const Counted& each : counted) seconds = std::max(seconds, each.end - each.begin);
+  CheckSeconds(result, seconds);
+
+  OutputFile made{.output = spec.name, .path = name, .bytes = BytesOf(path)};
+  made.media_type = MediaTypeOf(*spec.container, video.has_value());
+  made.duration_seconds = std::round(seconds * 1e6) / 1e6;
+  if (video) made.video = VideoFacts(file, *video, counted[static_cast<size_t>(*video)]);
+  if (audio) made.audio = AudioFacts(file, *audio);
+  made.sha256 = hash.get();
+  return made;
+}
+
+std::vector<OutputFile> VerifyThumbnails(const ThumbnailResult& result,
+                                         const std::string& output_dir) {
+  const OutputSpec& spec = *result.plan->spec;
+  std::vector<OutputFile> files;
+  for (const ThumbnailFile& each : result.tally.files) {
+    const std::string path = output_dir + "/" + each.path;
+    OutputFile file{.output = spec.name, .path = each.path, .bytes = BytesOf(path)};
+    file.sha256 = Sha256OfFile(path);
+    file.media_type = MediaTypeOf(spec.thumbnails->format);
+    file.video = {{"codec", spec.thumbnails->format == ImageFormat::kJpeg ? "mjpeg" : "png"},
+                  {"width", each.width},
+                  {"height", each.height},
+                  {"frames", 1},
+                  {"at_seconds", std::round(each.at_seconds * 1000) / 1000}};
+    files.push_back(std::move(file));
+  }
+  return files;
+}
+
+void SyncDirectory(const std::string& path) {
+  const UniqueFd fd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd || fsync(fd.get()) != 0) ThrowStorageError("fsync " + path, errno);
+}
+
+}  // namespace
+
+std::vector<OutputFile> VerifyOutputs(const Pipeline& pipeline, const EncodeSpec& spec,
+                                      const std::string& output_dir) {
+  std::vector<OutputFile> files;
+  for (const OutputSpec& output : spec.outputs) {
+    for (const FileResult& result : pipeline.files()) {
+      if (result.plan->spec == &output && result.tally->made.load()) {
+        files.push_back(VerifyFile(result, output_dir));
+      }
+    }
+    for (const ThumbnailResult& result : pipeline.thumbnails()) {
+      if (result.plan->spec == &output) {
+        for (OutputFile& file : VerifyThumbnails(result, output_dir)) {
+          files.push_back(std::move(file));
+        }
+      }
+    }
+  }
+  SyncDirectory(output_dir);
+  return files;
+}
+
+std::string Sha256OfFile(const std::string& path) {
+  const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!fd) ThrowStorageError("open " + path, errno);
+  const std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> hash(EVP_MD_CTX_new(), &EVP_MD_CTX_free);
+  std::vector<unsigned char> buffer(1 << 20);
+  bool ok = hash != nullptr && EVP_DigestInit_ex(hash.get(), EVP_sha256(), nullptr) == 1;
+  ssize_t got = 0;
+  while (ok && (got = read(fd.get(), buffer.data(), buffer.size())) > 0) {
+    ok = EVP_DigestUpdate(hash.get(), buffer.data(), static_cast<size_t>(got)) == 1;
+  }
+  if (got < 0) ThrowStorageError("read " + path, errno);
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+  unsigned size = 0;
+  ok = ok && EVP_DigestFinal_ex(hash.get(), digest.data(), &size) == 1;
+  if (!ok) throw Error(ErrorCode::kInternal, "SHA-256 failed");
+  std::string hex;
+  for (unsigned i = 0; i < size; ++i) hex += fmt::format("{:02x}", digest[i]);
+  return hex;
+}
+
+}  // namespace millrace::encode

@@ -1,0 +1,19 @@
+#pragma once
+
+#include <string>
+
+#include "core/task.h"
+#include "transcoder/encode/pipeline.h"
+
+namespace millrace::encode {
+
+// Exit code 0 is not success. Opens each file again, as a player would, and compares what is in it
+// with what was sent to it: tracks, frames, seconds, size on screen. Returns the manifest's entries
+// in the order of the spec. Throws Error{kTruncatedOutput}, stage "verify".
+std::vector<OutputFile> VerifyOutputs(const Pipeline& pipeline, const EncodeSpec& spec,
+                                      const std::string& output_dir);
+
+// Lower-case hex of a file's SHA-256. Throws Error{kStorageError}.
+std::string Sha256OfFile(const std::string& path);
+
+}  // namespace millrace::encode
