@@ -1,0 +1,50 @@
+#pragma once
+
+#include <atomic>
+#include <filesystem>
+#include <memory>
+
+#include "api/broker_client.h"
+#include "api/http_server/router.h"
+#include "api/job_waiter.h"
+#include "api/presets.h"
+#include "api/routes.h"
+#include "api/work_queue.h"
+#include "core/clock.h"
+#include "core/media_store.h"
+
+namespace millrace {
+
+struct ApiOptions {
+  BrokerClientOptions broker;
+  FolderMediaStoreOptions media;
+  std::filesystem::path presets_dir;  // empty: only the shipped presets
+};
+
+// Millrace's HTTP API without the HTTP server: what its calls need, and the calls. Holds no job
+// state; any number may run against one broker. Owned by main(); must outlive the server that runs
+// its routes.
+class Api {
+ public:
+  // Throws Error if a preset is wrong or the media folders cannot be made.
+  explicit Api(ApiOptions options);
+  ~Api();
+  Api(const Api&) = delete;
+  Api& operator=(const Api&) = delete;
+
+  http::Router MakeRouter();
+  // Answers the requests that wait for a job, and says on /readyz that this server is going.
+  void Drain();
+
+ private:
+  SystemClock clock_;
+  Presets presets_;
+  std::unique_ptr<MediaStore> media_;
+  std::atomic<bool> draining_{false};
+  std::unique_ptr<BrokerClient> broker_;
+  JobWaiter waiter_;
+  ApiContext context_;
+  WorkQueue disk_;  // last: its tasks use the others
+};
+
+}  // namespace millrace
