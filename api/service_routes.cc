@@ -48,21 +48,23 @@ void AddView(http::Router& router, ApiContext& context, const char* path, std::s
 void AddServiceRoutes(http::Router& router, ApiContext& context) {
   AddView(router, context, "/v1/queue", client::kQueue);
   AddView(router, context, "/v1/workers", client::kWorkers);
-  router.Add("GET", "/livez", [](const http::Request& request, const http::ResponderPtr& responder) {
-    RefuseQuery(request);
-    responder->Send(JsonResponse(200, {{"status", "alive"}, {"version", kVersion}}));
-  });
+  router.Add("GET", "/livez",
+             [](const http::Request& request, const http::ResponderPtr& responder) {
+               RefuseQuery(request);
+               responder->Send(JsonResponse(200, {{"status", "alive"}, {"version", kVersion}}));
+             });
   router.Add("GET", "/readyz",
              [&context](const http::Request& request, const http::ResponderPtr& responder) {
                AskReadiness(context, request, responder);
              });
-  router.Add("GET", "/openapi.json", [](const http::Request& request, const http::ResponderPtr& responder) {
-    RefuseQuery(request);
-    responder->Send(
-        {.status = 200,
-         .headers = {{"Content-Type", "application/json"}, {"Cache-Control", "no-cache"}},
-         .body = std::string(OpenApiDocument())});
-  });
+  router.Add("GET", "/openapi.json",
+             [](const http::Request& request, const http::ResponderPtr& responder) {
+               RefuseQuery(request);
+               responder->Send({.status = 200,
+                                .headers = {{"Content-Type", "application/json"},
+                                            {"Cache-Control", "no-cache"}},
+                                .body = std::string(OpenApiDocument())});
+             });
 }
 
 }  // namespace millrace
