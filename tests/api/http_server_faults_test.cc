@@ -7,6 +7,7 @@
 #include <fstream>
 #include <random>
 
+#include "core/error.h"
 #include "tests/api/http_server_fixture.h"
 
 namespace millrace::http {
@@ -266,7 +267,17 @@ TEST_F(HttpFaults, SaysSoWhenItsAddressIsTaken) {
   ServerOptions same = options_;
   same.port = server_->port();
   Server second(same, Router());
-  EXPECT_THROW(second.Start(), std::exception);
+  EXPECT_THROW(second.Start(), Error);
+}
+
+TEST_F(HttpFaults, ListensOnBothFamilies) {
+  options_.address = "::";
+  try {
+    Start();
+  } catch (const Error& error) {
+    GTEST_SKIP() << "this machine has no IPv6: " << error.what();
+  }
+  EXPECT_EQ(Ask("GET /hello HTTP/1.1\r\nHost: x\r\n\r\n").body, "hello");
 }
 
 size_t OpenDescriptors() {
