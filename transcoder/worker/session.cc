@@ -129,10 +129,9 @@ void Session::OnUnknownWorker() {
 }
 
 void Session::OnAssign(const Message& message) {
-  Assignment assignment = AssignmentFromJson(message.body);
-  const Lease& lease = assignment.lease;
-  if (Find(lease) != nullptr || std::ranges::count(acknowledged_, lease) > 0) return;
-  if (state_ != State::kRegistered) return;
+  const Lease lease = LeaseFromJson(message.body);
+  const bool known = Find(lease) != nullptr || std::ranges::count(acknowledged_, lease) > 0;
+  if (known || state_ != State::kRegistered) return;
   LoseEarlier(lease);
   if (draining_ || Running() >= facts_.slots) return SendReleased(lease, StopReason::kDraining);
   Held held;
@@ -140,8 +139,14 @@ void Session::OnAssign(const Message& message) {
   held.progress.phase = "starting";
   leases_.emplace(lease, std::move(held));
   changed_ = true;
-  LogInfo("assigned", {{"task", lease.task}, {"fence", lease.fence}, {"job", assignment.job}});
-  host_.Start(assignment);
+  try {
+    const Assignment assignment = AssignmentFromJson(message.body);
+    LogInfo("assigned", {{"task", lease.task}, {"fence", lease.fence}, {"job", assignment.job}});
+    host_.Start(assignment);
+  } catch (const Error& error) {
+    // A broker of another version. Unless it is told, it repeats the assignment for ever.
+    OnFailed(lease, {.error = error, .usage = {}, .log_tail = {}});
+  }
 }
 
 void Session::OnProbe(const Message& message) {
