@@ -12,7 +12,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kResendPause = 1s;
+// Between two registers.
+constexpr auto kRegisterPause = 1s;
 // At most five beats a second.
 constexpr auto kBeatSpacing = 200ms;
 // Until the broker has told its own.
@@ -207,155 +208,6 @@ void Session::OnErrorReply(const Message& message) {
   leases_.erase(lease);  // the broker finds it by the end of the lease
 }
 
-// --- What the task host brings -------------------------------------------------------------------
-
-void Session::OnStarted(const Lease& lease) {
-  if (Find(lease) == nullptr || state_ != State::kRegistered) return;
-  Send(worker::kStarted, ToJson(lease));
-}
-
-void Session::OnMedia(const Lease& lease, nlohmann::json media) {
-  Held* held = Find(lease);
-  if (held == nullptr) return;
-  held->media = std::move(media);
-  held->media_told.reset();
-  held->media_known = false;
-  changed_ = true;
-}
-
-void Session::OnProgress(const Lease& lease, Progress progress) {
-  Held* held = Find(lease);
-  if (held == nullptr) return;
-  changed_ = changed_ || progress.percent != held->progress.percent ||
-             progress.phase != held->progress.phase;
-  held->progress = std::move(progress);
-}
-
-void Session::OnFinished(const Lease& lease, Manifest manifest, const ResourceUsage& usage) {
-  Held* held = Find(lease);
-  if (held == nullptr || held->stage == Stage::kStopping) {
-    host_.Discard(lease);
-    return OnStopped(lease);
-  }
-  LogInfo("finished", ToJson(lease));
-  nlohmann::json body = ToJson(lease);
-  body["manifest"] = ToJson(manifest);
-  body["usage"] = ToJson(usage);
-  Report(*held, worker::kFinished, std::move(body));
-}
-
-void Session::OnFailed(const Lease& lease, AttemptFailure failure) {
-  Held* held = Find(lease);
-  if (held == nullptr || held->stage == Stage::kStopping) {
-    host_.Discard(lease);
-    return OnStopped(lease);
-  }
-  nlohmann::json body = ToJson(lease);
-  LogWarning("failed", {{"task", lease.task},
-                        {"fence", lease.fence},
-                        {"code", failure.error.traits().name},
-                        {"detail", failure.error.what()}});
-  body["failure"] = ToJson(failure);
-  if (!held->media.is_null()) body["media"] = held->media;
-  Report(*held, worker::kFailed, std::move(body));
-}
-
-void Session::OnStopped(const Lease& lease) {
-  Held* held = Find(lease);
-  if (held == nullptr) return;
-  LogInfo("stopped", ToJson(lease));
-  if (held->reason == StopReason::kLost) {
-    leases_.erase(lease);
-    return;
-  }
-  ReportReleased(*held);
-}
-
-void Session::OnProbed(const std::string& probe, nlohmann::json media) {
-  EndProbe(probe, {{"media", std::move(media)}});
-}
-
-void Session::OnProbeFailed(const std::string& probe, const Error& error) {
-  EndProbe(probe, {{"error", ToJson(error)}});
-}
-
-void Session::EndProbe(const std::string& probe, nlohmann::json answer) {
-  if (probes_.erase(probe) == 0) return;
-  answer["probe"] = probe;
-  Send(worker::kProbed, std::move(answer));
-}
-
-// --- Leases --------------------------------------------------------------------------------------
-
-void Session::Cancel(const Lease& lease) {
-  Held* held = Find(lease);
-  // Nothing of it is here: the broker asks until it is told so.
-  if (held == nullptr) return SendReleased(lease, StopReason::kCancelled);
-  if (held->stage == Stage::kRunning) return StopRun(*held, StopReason::kCancelled);
-  if (held->stage == Stage::kStopping) {
-    if (held->reason == StopReason::kDraining) held->reason = StopReason::kCancelled;
-    return;
-  }
-  // The end of the run and the order crossed. The broker had not heard of the end: it would not
-  // have ordered otherwise.
-  if (held->report.type == worker::kReleased) return;
-  host_.Discard(lease);
-  held->reason = StopReason::kCancelled;
-  ReportReleased(*held);
-}
-
-void Session::Lose(const Lease& lease) {
-  Held* held = Find(lease);
-  // A report on its way gets an answer of its own, which may well be that it was in time.
-  if (held == nullptr || held->stage == Stage::kReporting) return;
-  LogWarning("the lease is lost", ToJson(lease));
-  StopRun(*held, StopReason::kLost);
-}
-
-void Session::LoseEarlier(const Lease& lease) {
-  for (const auto& [other, held] : leases_) {
-    if (other.task == lease.task && other.fence < lease.fence) Lose(other);
-  }
-}
-
-void Session::StopRun(Held& held, StopReason reason) {
-  const bool running = held.stage == Stage::kRunning;
-  held.stage = Stage::kStopping;
-  held.reason = reason;
-  if (running) host_.Stop(held.lease);
-}
-
-void Session::Report(Held& held, std::string_view type, nlohmann::json body) {
-  body["instance"] = facts_.instance;
-  held.stage = Stage::kReporting;
-  held.report = {.type = std::string(type), .id = NewMessageId(), .body = std::move(body)};
-  held.resend_at = clock_.Now();
-  if (state_ == State::kRegistered) SendReport(held);
-}
-
-void Session::ReportReleased(Held& held) {
-  nlohmann::json body = ToJson(held.lease);
-  body["reason"] = held.reason == StopReason::kCancelled ? "cancelled" : "draining";
-  Report(held, worker::kReleased, std::move(body));
-}
-
-void Session::SendReport(Held& held) {
-  held.resend_at = clock_.Now() + kResendPause;
-  transport_.Send(held.report);
-}
-
-Session::Held* Session::Find(const Lease& lease) {
-  const auto found = leases_.find(lease);
-  return found == leases_.end() ? nullptr : &found->second;
-}
-
-Session::Held* Session::FindReport(const std::string& message_id) {
-  for (auto& [lease, held] : leases_) {
-    if (held.stage == Stage::kReporting && held.report.id == message_id) return &held;
-  }
-  return nullptr;
-}
-
 // --- What is said --------------------------------------------------------------------------------
 
 void Session::Send(std::string_view type, nlohmann::json body) {
@@ -381,7 +233,7 @@ std::optional<Session::Asked> Session::TakeAnswered(const std::string& id) {
 }
 
 void Session::SendRegister() {
-  register_at_ = clock_.Now() + kResendPause;
+  register_at_ = clock_.Now() + kRegisterPause;
   nlohmann::json running = nlohmann::json::array();
   for (const auto& [lease, held] : leases_) {
     const bool given_up = held.stage == Stage::kStopping && held.reason == StopReason::kLost;
