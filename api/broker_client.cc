@@ -7,7 +7,6 @@
 #include <cerrno>
 #include <deque>
 #include <map>
-#include <mutex>
 #include <system_error>
 #include <thread>
 #include <unordered_map>
@@ -18,6 +17,7 @@
 #include "core/id.h"
 #include "core/log.h"
 #include "core/message.h"
+#include "core/mutex.h"
 
 namespace millrace {
 namespace {
@@ -119,7 +119,7 @@ class BrokerClient::Link {
   void Post(std::function<void()> task) {
     bool ring = false;
     {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       ring = posted_.empty();
       posted_.push_back(std::move(task));
     }
@@ -174,7 +174,7 @@ class BrokerClient::Link {
     std::vector<std::function<void()>> tasks;
     wake_up_.Clear();
     {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       tasks.swap(posted_);
     }
     for (const auto& task : tasks) Guarded(task);
@@ -290,6 +290,8 @@ class BrokerClient::Link {
     if (found == pending_.end()) return;
     const std::shared_ptr<PendingCall> call = found->second;
     pending_.erase(found);
+    // Ids that nobody waits for must not gather while the broker is away.
+    while (!unsent_.empty() && !pending_.contains(unsent_.front())) unsent_.pop_front();
     Guarded([&] { call->done(std::move(reply)); });
   }
 
@@ -303,8 +305,8 @@ class BrokerClient::Link {
 
   const BrokerClientOptions options_;
   WakeUp wake_up_;
-  std::mutex mutex_;
-  std::vector<std::function<void()>> posted_;  // guarded by mutex_
+  Mutex mutex_;
+  std::vector<std::function<void()>> posted_ GUARDED_BY(mutex_);
 
   // Owned by the link thread.
   zmq::context_t context_;

@@ -113,10 +113,11 @@ void JobWaiter::OnRead(const std::string& job_id, const BrokerReply& reply) {
   Watched& watched = found->second;
   watched.reading = false;
   const bool again = std::exchange(watched.changed_meanwhile, false);
-  const auto ended = std::ranges::stable_partition(
-      watched.waits, [&](const auto& parked) { return !parked->EndsWith(reply); });
-  const std::vector<std::shared_ptr<Parked>> over(ended.begin(), ended.end());
-  watched.waits.erase(ended.begin(), ended.end());
+  const auto ended =
+      std::stable_partition(watched.waits.begin(), watched.waits.end(),
+                            [&](const auto& parked) { return !parked->EndsWith(reply); });
+  const std::vector<std::shared_ptr<Parked>> over(ended, watched.waits.end());
+  watched.waits.erase(ended, watched.waits.end());
   if (watched.waits.empty()) {
     jobs_.erase(found);
   } else if (again) {

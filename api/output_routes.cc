@@ -71,11 +71,11 @@ class Outputs : public std::enable_shared_from_this<Outputs> {
       if (const auto* error = std::get_if<Error>(&reply)) throw Error(*error);
       const PublishedPtr published = PublishedOf(std::get<nlohmann::json>(reply));
       const http::Request& request = responder->request();
+      published_.Put(JobIdOf(request), published);
       if (!Send(*published, responder)) {
         throw Error(ErrorCode::kOutputNotFound,
                     "the job has no file '" + request.PathParameter("path") + "'");
       }
-      published_.Put(JobIdOf(request), published);
     } catch (...) {
       responder->Send(ProblemResponse(std::current_exception()));
     }

@@ -2,13 +2,13 @@
 
 #include <cstddef>
 #include <list>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <unordered_map>
 #include <utility>
 
 #include "core/clock.h"
+#include "core/mutex.h"
 
 namespace millrace {
 
@@ -21,7 +21,7 @@ class RecentMap {
       : clock_(clock), capacity_(capacity), lifetime_(lifetime) {}
 
   std::optional<Value> Find(const std::string& key) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     const auto found = index_.find(key);
     if (found == index_.end()) return std::nullopt;
     if (found->second->until <= clock_.Now()) {
@@ -33,16 +33,11 @@ class RecentMap {
   }
 
   void Put(const std::string& key, Value value) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (const auto found = index_.find(key); found != index_.end()) Drop(found);
     entries_.push_front({key, std::move(value), clock_.Now() + lifetime_});
     index_[key] = entries_.begin();
     if (entries_.size() > capacity_) Drop(index_.find(entries_.back().key));
-  }
-
-  void Forget(const std::string& key) {
-    const std::lock_guard lock(mutex_);
-    if (const auto found = index_.find(key); found != index_.end()) Drop(found);
   }
 
  private:
@@ -53,7 +48,7 @@ class RecentMap {
   };
   using Index = std::unordered_map<std::string, typename std::list<Entry>::iterator>;
 
-  void Drop(typename Index::iterator found) {
+  void Drop(typename Index::iterator found) REQUIRES(mutex_) {
     entries_.erase(found->second);
     index_.erase(found);
   }
@@ -61,9 +56,9 @@ class RecentMap {
   const Clock& clock_;
   const size_t capacity_;
   const std::chrono::milliseconds lifetime_;
-  std::mutex mutex_;
-  std::list<Entry> entries_;  // the last used first; guarded by mutex_
-  Index index_;               // guarded by mutex_
+  Mutex mutex_;
+  std::list<Entry> entries_ GUARDED_BY(mutex_);  // the last used first
+  Index index_ GUARDED_BY(mutex_);
 };
 
 }  // namespace millrace
