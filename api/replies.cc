@@ -70,7 +70,8 @@ http::Response ProblemResponse(const Error& error, nlohmann::json problem) {
 http::Response ProblemResponse(std::exception_ptr exception) {
   const Error internal(ErrorCode::kInternal, "the request could not be answered; the log has more");
   if (exception == nullptr) {
-    LogError("a request was dropped without an answer");
+    // Mostly a client that has gone in the middle of its upload.
+    LogInfo("a request ended without an answer");
     return ProblemResponse(internal);
   }
   try {
