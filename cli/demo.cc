@@ -27,6 +27,8 @@ namespace {
 using nlohmann::json;
 namespace fs = std::filesystem;
 
+constexpr int64_t kWorthShowing = 4 * 1024 * 1024;  // smaller uploads are over at once
+
 // A `millrace up` in the background, as a process of its own: it is single-threaded, which
 // supervising needs and this program is not. Stopped, with all that it started, by the destructor,
 // and by the kernel if this program ends in any other way.

@@ -120,9 +120,15 @@ std::string UrlOf(const std::string& host, uint16_t port) {
   return "http://" + (host == "0.0.0.0" ? "127.0.0.1" : host) + ":" + std::to_string(port);
 }
 
-bool AnswersReady(HttpClient& http) {
+// Whether the broker takes jobs and all workers have registered with it, so that whoever is told
+// that the service is ready can use all of it at once.
+bool IsServing(HttpClient& http, int workers) {
   try {
-    return http.Send({.path = "/readyz", .timeout = kProbeTimeout}).status == 200;
+    if (http.Send({.path = "/readyz", .timeout = kProbeTimeout}).status != 200) return false;
+    const HttpResponse reply = http.Send({.path = "/v1/workers", .timeout = kProbeTimeout});
+    const auto body = nlohmann::json::parse(reply.body, nullptr, false);
+    return body.is_object() && body.contains("workers") &&
+           body["workers"].size() >= static_cast<size_t>(workers);
   } catch (const Error&) {
     return false;  // not listening yet
   }
@@ -174,7 +180,7 @@ int RunUp(const UpOptions& given) {
   CheckPrograms(programs);
   Supervisor supervisor({.programs = std::move(programs),
                          .log_dir = log_dir,
-                         .is_ready = [&http] { return AnswersReady(http); },
+                         .is_ready = [&http, &options] { return IsServing(http, options.workers); },
                          .on_ready = [&options, &url] { Announce(options, url); },
                          .verbose = options.verbose});
   return supervisor.Run() ? kExitOk : kExitFailed;

@@ -1,7 +1,7 @@
 // Stands in for millrace-api, millrace-broker and millrace-worker, under whose names a test links
-// to it. As the api it answers every request with 200. It ends at once, with status 7, while there
-// is a file <data-dir>/broken; on SIGTERM it notes its name in <data-dir>/stopped and ends, unless
-// there is a file <data-dir>/stubborn.
+// to it. As the api it answers every request with 200 and a list of 64 workers. It ends at once,
+// with status 7, while there is a file <data-dir>/broken; on SIGTERM it notes its name in
+// <data-dir>/stopped and ends, unless there is a file <data-dir>/stubborn.
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -41,8 +42,12 @@ int main(int argc, char** argv) {
   std::unique_ptr<millrace::FakeHttpServer> server;
   if (name == "millrace-api") {
     const auto port = static_cast<uint16_t>(std::stoi(OptionOf(arguments, "--listen-port")));
+    const nlohmann::json workers = {{"workers", std::vector<int>(64)}};
     server = std::make_unique<millrace::FakeHttpServer>(
-        [](const millrace::FakeHttpRequest&) { return millrace::FakeHttpReply{}; }, port);
+        [workers](const millrace::FakeHttpRequest&) {
+          return millrace::FakeHttpReply{200, workers.dump(), {}};
+        },
+        port);
   }
   int signal_number = 0;
   do {
