@@ -35,6 +35,8 @@ std::vector<FramePtr> VideoGate::Pass(FramePtr frame) {
   std::vector<FramePtr> through;
   frame->pts -= origin_;
   if (frame->pts < 0) {
+    // Of unknown length, it lasts until the next one comes.
+    reaches_start_ = frame->pkt_duration <= 0 || frame->pts + frame->pkt_duration > 0;
     frame->pts = 0;
     held_ = begun_ ? nullptr : std::move(frame);
     return through;
@@ -50,7 +52,7 @@ std::vector<FramePtr> VideoGate::Pass(FramePtr frame) {
   return through;
 }
 
-FramePtr VideoGate::Flush() { return begun_ ? nullptr : std::move(held_); }
+FramePtr VideoGate::Flush() { return begun_ || !reaches_start_ ? nullptr : std::move(held_); }
 
 AudioGate::AudioGate(const TimeLine& time, AVRational time_base)
     : origin_(time.OriginIn(time_base)), end_(EndIn(time, time_base)), time_base_(time_base) {}

@@ -17,13 +17,14 @@ class VideoGate {
   VideoGate(const TimeLine& time, AVRational time_base);
   // Up to two frames, in order: the one held back for the start, and this one.
   std::vector<FramePtr> Pass(FramePtr frame);
-  // What is still held back when the input ends: the only picture of a clip behind the last one.
+  // What is still held back when the input ends: the last picture, if it lasts into the clip.
   FramePtr Flush();
 
  private:
   const int64_t origin_;
   const std::optional<int64_t> end_;
   FramePtr held_;
+  bool reaches_start_ = false;  // by its own duration, held_ lasts into the clip
   bool begun_ = false;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 #include <string_view>
+#include <tuple>
 
 namespace millrace::encode {
 namespace {
@@ -15,23 +16,37 @@ struct Choice {
   std::optional<int> cover;
 };
 
-std::optional<int> BestAudio(const AVFormatContext& format, std::optional<int> video) {
-  const int found = av_find_best_stream(const_cast<AVFormatContext*>(&format), AVMEDIA_TYPE_AUDIO,
-                                        -1, video.value_or(-1), nullptr, 0);
-  if (found < 0) return std::nullopt;
-  return found;
+// Is the stream in the same program as another? Only transport streams have several.
+bool InSameProgram(const AVFormatContext& format, int stream, std::optional<int> other) {
+  if (!other) return true;
+  auto* mutable_format = const_cast<AVFormatContext*>(&format);
+  const AVProgram* program = av_find_program_from_stream(mutable_format, nullptr, *other);
+  if (program == nullptr) return true;
+  return std::any_of(program->stream_index, program->stream_index + program->nb_stream_indexes,
+                     [&](unsigned index) { return static_cast<int>(index) == stream; });
 }
 
-// FFmpeg's own choice (default tracks, then the richer one), unless that is cover art.
-std::optional<int> BestVideo(const AVFormatContext& format) {
-  auto* mutable_format = const_cast<AVFormatContext*>(&format);
-  const int found = av_find_best_stream(mutable_format, AVMEDIA_TYPE_VIDEO, -1, -1, nullptr, 0);
-  if (found >= 0 && !IsAttachedPicture(*format.streams[found])) return found;
+// What a player would choose: a track that can be decoded, is meant for everybody and marked as
+// default; of equal ones the first. Never cover art. `beside` is the picture that a sound track
+// belongs to.
+std::optional<int> BestTrack(const AVFormatContext& format, AVMediaType kind,
+                             std::optional<int> beside) {
+  constexpr int kForSome = AV_DISPOSITION_HEARING_IMPAIRED | AV_DISPOSITION_VISUAL_IMPAIRED |
+                           AV_DISPOSITION_COMMENT | AV_DISPOSITION_DESCRIPTIONS;
+  auto rank = [&](int index) {
+    const AVStream& stream = *format.streams[index];
+    return std::tuple(InSameProgram(format, index, beside),
+                      avcodec_find_decoder(stream.codecpar->codec_id) != nullptr,
+                      (stream.disposition & kForSome) == 0,
+                      (stream.disposition & AV_DISPOSITION_DEFAULT) != 0);
+  };
+  std::optional<int> best;
   for (int i = 0; i < static_cast<int>(format.nb_streams); ++i) {
     const AVStream& stream = *format.streams[i];
-    if (stream.codecpar->codec_type == AVMEDIA_TYPE_VIDEO && !IsAttachedPicture(stream)) return i;
+    if (stream.codecpar->codec_type != kind || IsAttachedPicture(stream)) continue;
+    if (!best || rank(i) > rank(*best)) best = i;
   }
-  return std::nullopt;
+  return best;
 }
 
 std::optional<int> Cover(const AVFormatContext& format) {
@@ -44,8 +59,10 @@ std::optional<int> Cover(const AVFormatContext& format) {
 
 Choice ChooseStreams(const InputFile& input) {
   const AVFormatContext& format = input.format();
-  Choice choice{.video = BestVideo(format), .audio = {}, .cover = Cover(format)};
-  choice.audio = BestAudio(format, choice.video);
+  Choice choice{.video = BestTrack(format, AVMEDIA_TYPE_VIDEO, std::nullopt),
+                .audio = {},
+                .cover = Cover(format)};
+  choice.audio = BestTrack(format, AVMEDIA_TYPE_AUDIO, choice.video);
   return choice;
 }
 

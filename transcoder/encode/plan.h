@@ -49,7 +49,7 @@ struct Plan {
   std::vector<int> UsedStreams() const;
 };
 
-// Chooses streams (the best picture and the best sound, never cover art for a picture) and drops
+// Chooses streams (as a player would, never cover art for a picture) and drops
 // what cannot be made with a warning. `spec` must outlive the plan. Throws Error:
 // kNoMatchingStreams if nothing is left, kNoDecoder, kEncryptedInput, kUnsupportedFormat if a codec
 // is to be copied into a container that does not take it.

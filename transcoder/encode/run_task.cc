@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "core/log.h"
+#include "transcoder/encode/ffmpeg_log.h"
 #include "transcoder/encode/media_facts.h"
 #include "transcoder/encode/pipeline.h"
 #include "transcoder/encode/verdict.h"
@@ -72,6 +73,7 @@ Manifest Transcode(const TaskDocument& task, InputFile& input, nlohmann::json me
 }
 
 Manifest Run(const TaskDocument& task, Report& report) {
+  ForgetComplaints();
   report.Made({.percent = 0, .phase = "probing"});
   InputFile input(task.input_path);
   nlohmann::json media = DescribeMedia(input);

@@ -56,9 +56,13 @@ uint64_t FileRightsOf(int abi) {
   return rights;
 }
 
-void Allow(int ruleset, const std::string& path, uint64_t rights) {
+void Allow(int ruleset, const std::string& path, uint64_t rights, ErrorCode if_missing) {
   const UniqueFd fd(open(path.c_str(), O_PATH | O_CLOEXEC));
-  if (!fd) ThrowErrno(("open " + path).c_str(), errno);
+  if (!fd) {
+    const int error = errno;
+    throw Error(if_missing, path + " cannot be opened: " + std::strerror(error),
+                {{"stage", "open"}, {"errno", error}});
+  }
   landlock_path_beneath_attr rule{};
   rule.allowed_access = rights;
   rule.parent_fd = fd.get();
@@ -87,12 +91,14 @@ void RestrictFiles(const SandboxOptions& options) {
   }
   const UniqueFd ruleset(static_cast<int>(syscall(SYS_landlock_create_ruleset, &wanted, size, 0)));
   if (!ruleset) ThrowErrno("make a Landlock ruleset", errno);
-  Allow(ruleset.get(), options.input_path, LANDLOCK_ACCESS_FS_READ_FILE);
+  Allow(ruleset.get(), options.input_path, LANDLOCK_ACCESS_FS_READ_FILE,
+        ErrorCode::kInputUnreadable);
   if (!options.output_dir.empty()) {
     Allow(ruleset.get(), options.output_dir,
           handled & (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE |
                      LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |
-                     LANDLOCK_ACCESS_FS_REMOVE_FILE | kAccessTruncate));
+                     LANDLOCK_ACCESS_FS_REMOVE_FILE | kAccessTruncate),
+          ErrorCode::kStorageError);
   }
   if (syscall(SYS_landlock_restrict_self, ruleset.get(), 0) != 0) {
     ThrowErrno("enter the Landlock ruleset", errno);

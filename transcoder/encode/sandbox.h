@@ -17,7 +17,8 @@ struct SandboxOptions {
 // than a few descriptors; every file but the input and the output folder (Landlock); sockets, other
 // programs and processes, signals to others, tracing, mounts, kernel interfaces (seccomp, EPERM).
 // What the kernel does not offer is left out and said in the log. Must be called while the process
-// has one thread. Throws Error{kInternal} if a part that the kernel does offer cannot be applied.
+// has one thread. Throws Error{kInputUnreadable} or Error{kStorageError} if a path of the options
+// is not there, Error{kInternal} if a part that the kernel does offer cannot be applied.
 void EnterSandbox(const SandboxOptions& options);
 
 }  // namespace millrace::encode
