@@ -100,9 +100,10 @@ json MediaOf(Service& service, const std::string& upload) {
 
 void Encode(Service& service, const fs::path& downloads_dir, Run& run,
             const std::function<void(const ProgressRow&)>& show) {
-  const json upload = service.Upload(
-      run.file, run.name,
-      [&](int64_t done, std::optional<int64_t> total) { show(UploadRow(run.name, done, total)); });
+  const json upload =
+      service.Upload(run.file, run.name, [&](int64_t done, std::optional<int64_t> total) {
+        if (total.value_or(0) >= kWorthShowing) show(UploadRow(run.name, done, total));
+      });
   const std::string id = upload.at("id");
   const json outputs = DemoOutputs(MediaOf(service, id));
   const json job = service.Submit({{"input", {{"upload", id}}}, {"outputs", outputs}});
