@@ -68,7 +68,8 @@ std::string DescribeStream(const json& stream) {
 }
 
 std::string Line(const std::string& name, const std::string& value) {
-  return value.empty() ? "" : "  " + Padded(name, 12) + value + "\n";
+  return value.empty() ? ""
+                       : "  " + Padded(name, std::max(12, DisplayWidth(name) + 2)) + value + "\n";
 }
 
 std::string DescribeLabels(const json& labels) {
