@@ -57,10 +57,10 @@ class FakeRun {
   void Obey(const std::string& verb, const std::string& argument) {
     if (verb == "succeed") Succeed();
     if (verb == "fail") Fail(argument);
-    if (verb == "crash") raise(std::stoi(argument));
+    if (verb == "crash") Crash(std::stoi(argument));
     if (verb == "late-crash") {
       Succeed();
-      raise(SIGSEGV);
+      Crash(SIGSEGV);
     }
     if (verb == "exit") _exit(std::stoi(argument));
     if (verb == "hang") Hang();
@@ -108,6 +108,12 @@ class FakeRun {
   void Fail(const std::string& code) {
     Say({{"type", "error"}, {"error", {{"code", code}, {"detail", "as told"}}}});
     _exit(1);
+  }
+
+  // A sanitizer would catch the signal and exit instead.
+  static void Crash(int signal_number) {
+    signal(signal_number, SIG_DFL);
+    raise(signal_number);
   }
 
   [[noreturn]] static void Hang() {
