@@ -7,42 +7,28 @@
 namespace millrace {
 namespace {
 
-// FFmpeg's names of the encoders that millrace-encode uses. Stream copy needs none, and the
-// encoders of still pictures are part of every FFmpeg.
-constexpr auto kNames = std::to_array<std::string_view>(
-    {"libx264", "libx265", "libvpx-vp9", "libsvtav1", "aac", "libopus", "libmp3lame"});
-
-constexpr uint32_t BitOf(std::string_view name) {
-  const auto found = std::find(kNames.begin(), kNames.end(), name);
-  return found == kNames.end() ? 0 : 1u << (found - kNames.begin());
-}
+// One bit for each codec that has to be encoded. Stream copy needs no encoder, and those of still
+// pictures are part of every FFmpeg.
+constexpr auto kVideo =
+    std::to_array({VideoCodec::kH264, VideoCodec::kHevc, VideoCodec::kVp9, VideoCodec::kAv1});
+constexpr auto kAudio = std::to_array({AudioCodec::kAac, AudioCodec::kOpus, AudioCodec::kMp3});
 
 uint32_t BitOf(VideoCodec codec) {
-  switch (codec) {
-    case VideoCodec::kCopy:
-      return 0;
-    case VideoCodec::kH264:
-      return BitOf("libx264");
-    case VideoCodec::kHevc:
-      return BitOf("libx265");
-    case VideoCodec::kVp9:
-      return BitOf("libvpx-vp9");
-    case VideoCodec::kAv1:
-      return BitOf("libsvtav1");
-  }
-  return 0;
+  const auto found = std::ranges::find(kVideo, codec);
+  return found == kVideo.end() ? 0 : 1u << (found - kVideo.begin());
 }
 
 uint32_t BitOf(AudioCodec codec) {
-  switch (codec) {
-    case AudioCodec::kCopy:
-      return 0;
-    case AudioCodec::kAac:
-      return BitOf("aac");
-    case AudioCodec::kOpus:
-      return BitOf("libopus");
-    case AudioCodec::kMp3:
-      return BitOf("libmp3lame");
+  const auto found = std::ranges::find(kAudio, codec);
+  return found == kAudio.end() ? 0 : 1u << (kVideo.size() + (found - kAudio.begin()));
+}
+
+uint32_t BitOf(std::string_view name) {
+  for (const VideoCodec codec : kVideo) {
+    if (NameOf(codec) == name) return BitOf(codec);
+  }
+  for (const AudioCodec codec : kAudio) {
+    if (NameOf(codec) == name) return BitOf(codec);
   }
   return 0;
 }

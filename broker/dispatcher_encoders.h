@@ -13,7 +13,7 @@ class EncoderSet {
  public:
   EncoderSet() = default;
 
-  // Of a worker, by FFmpeg's names. Names that no spec can ask for are left out.
+  // Of a worker, by the names of codecs in a spec ("h264", "opus"); others are left out.
   static EncoderSet FromNames(const std::vector<std::string>& names);
   // What a worker must have to make all outputs of the spec.
   static EncoderSet NeededFor(const EncodeSpec& spec);

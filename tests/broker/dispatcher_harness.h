@@ -236,7 +236,7 @@ class Harness {
     return {{"name", name},
             {"slots", slots},
             {"probe_slots", 1},
-            {"encoders", {"libx264", "libvpx-vp9", "aac", "libopus"}},
+            {"encoders", {"h264", "vp9", "aac", "opus"}},
             {"cores", 4},
             {"memory_bytes", 1 << 30},
             {"labels", {{"zone", "a"}}},

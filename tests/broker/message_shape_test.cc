@@ -54,7 +54,7 @@ std::vector<Message> WorkerMessages() {
                     {"name", "host/1"},
                     {"slots", 1},
                     {"probe_slots", 1},
-                    {"encoders", {"libx264"}},
+                    {"encoders", {"h264"}},
                     {"cores", 2},
                     {"memory_bytes", 3},
                     {"labels", object},

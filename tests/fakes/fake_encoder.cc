@@ -217,7 +217,7 @@ class FakeZygote {
 int main(int argc, char** argv) {
   const std::string mode = argc > 1 ? argv[1] : "";
   if (mode == "--capabilities") {
-    std::cout << R"({"encoders":["libx264","aac"],"versions":{"fake":"1.0"}})" << std::endl;
+    std::cout << R"({"encoders":["h264","aac"],"versions":{"fake":"1.0"}})" << std::endl;
     return 0;
   }
   if (mode != "--zygote" || argc < 3) return 2;

@@ -121,7 +121,7 @@ class ScriptedWorker : public ScriptedPeer {
             {"instance", instance_},
             {"slots", slots},
             {"probe_slots", 1},
-            {"encoders", {"libx264", "aac", "mjpeg", "png", "libmp3lame", "libopus"}},
+            {"encoders", {"h264", "aac", "mjpeg", "png", "mp3", "opus"}},
             {"cores", 4},
             {"memory_bytes", 1 << 30},
             {"labels", nlohmann::json::object()},

@@ -137,7 +137,7 @@ TEST_F(WorkerProgramTest, RegistersWithWhatItsEncoderCanDo) {
   ASSERT_TRUE(told);
   EXPECT_EQ(told->body.at("name"), "test/1");
   EXPECT_EQ(told->body.at("slots"), 3);
-  EXPECT_EQ(told->body.at("encoders"), nlohmann::json({"libx264", "aac"}));
+  EXPECT_EQ(told->body.at("encoders"), nlohmann::json({"h264", "aac"}));
   EXPECT_EQ(told->body.at("versions").at("fake"), "1.0");
   EXPECT_EQ(told->body.at("labels").at("zone"), "a");
   EXPECT_GT(told->body.at("memory_bytes"), 0);

@@ -65,7 +65,7 @@ class SessionTest : public testing::Test {
             .instance = "wrk_1",
             .slots = 2,
             .probe_slots = 1,
-            .encoders = {"libx264"},
+            .encoders = {"h264"},
             .cores = 4,
             .memory_bytes = 1 << 30,
             .labels = {{"zone", "a"}},
@@ -158,7 +158,7 @@ TEST_F(SessionTest, RegistersWhenConnectedAndRepeatsItEachSecondUntilAnswered) {
   EXPECT_EQ(first[0].body.at("instance"), "wrk_1");
   EXPECT_EQ(first[0].body.at("slots"), 2);
   EXPECT_EQ(first[0].body.at("probe_slots"), 1);
-  EXPECT_EQ(first[0].body.at("encoders"), nlohmann::json({"libx264"}));
+  EXPECT_EQ(first[0].body.at("encoders"), nlohmann::json({"h264"}));
   EXPECT_EQ(first[0].body.at("labels").at("zone"), "a");
   EXPECT_THAT(first[0].body.at("running"), IsEmpty());
   Pass(999ms);
