@@ -1,0 +1,189 @@
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <functional>
+
+#include "core/files.h"
+#include "core/id.h"
+#include "core/task.h"
+#include "tests/bench/clips.h"
+#include "tests/bench/figures.h"
+#include "tests/fakes/temp_dir.h"
+#include "tests/system/program.h"
+
+// How long encoding takes against the installed ffmpeg command line.
+//
+//   single_vs_cli  wall time of `millrace-encode task.json` over that of `ffmpeg`, 1080p to 720p,
+//                  x264 medium crf 23 with a keyframe every 2 s, AAC at 128 kb/s, MP4 faststart;
+//                  median of 5 pairs, run in turns. Ours also hashes, syncs and checks what it
+//                  made.
+//   remux_vs_cp    rate of copying the streams of a file of 200 MB or more into a new faststart MP4
+//                  (read, parse, write, hash, sync, check) over that of `cp` and sync of the same
+//                  file; median of 5 pairs, run in turns
+
+namespace millrace::bench {
+namespace {
+
+using nlohmann::json;
+namespace fs = std::filesystem;
+
+constexpr int kPairs = 5;
+constexpr uintmax_t kRemuxBytes = 220'000'000;
+constexpr double kGopSeconds = 2;
+
+double SecondsOf(const std::function<void()>& work) {
+  const auto start = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+void RunOrThrow(harness::Command command) {
+  const std::string program = command.program;
+  const harness::CommandResult result =
+      harness::RunCommand(std::move(command), std::chrono::minutes(10));
+  if (result.end.exit_status != 0) {
+    throw std::runtime_error(program + " failed: " + result.out + result.err);
+  }
+}
+
+void RunFfmpeg(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), {"-v", "error", "-nostdin", "-y"});
+  RunOrThrow({.program = "ffmpeg", .arguments = std::move(arguments)});
+}
+
+void SyncPath(const fs::path& path) {
+  const FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  SyncFile(file.get(), path);
+}
+
+// Runs one task as a worker would have it run, but by hand; returns the file that it made.
+class Encoder {
+ public:
+  explicit Encoder(fs::path folder) : folder_(std::move(folder)) {}
+
+  fs::path Run(const fs::path& input, OutputSpec output) {
+    const fs::path out = folder_ / "out";
+    fs::remove_all(out);
+    fs::create_directories(out);
+    TaskDocument task = {.task_id = NewTaskId(), .job_id = NewJobId(), .fence = 1};
+    task.input_path = input;
+    task.input_name = input.filename();
+    task.output_dir = out;
+    task.spec.outputs = {std::move(output)};
+    std::ofstream(folder_ / "task.json") << ToJson(task).dump();
+    RunOrThrow({.program = harness::ProgramPath("millrace-encode"),
+                .arguments = {(folder_ / "task.json").string()}});
+    return fs::directory_iterator(out)->path();
+  }
+
+ private:
+  const fs::path folder_;
+};
+
+struct Pair {
+  double ours = 0;
+  double theirs = 0;
+};
+
+// Runs both in turns, the first of each pair changing, after one round that is not counted.
+std::vector<Pair> RunPairs(const std::function<void()>& ours, const std::function<void()>& theirs) {
+  ours();
+  theirs();
+  std::vector<Pair> pairs;
+  for (int i = 0; i < kPairs; ++i) {
+    Pair pair;
+    if (i % 2 == 1) pair.theirs = SecondsOf(theirs);
+    pair.ours = SecondsOf(ours);
+    if (i % 2 == 0) pair.theirs = SecondsOf(theirs);
+    fmt::print("pair {}: ours {:.3f} s, theirs {:.3f} s\n", i + 1, pair.ours, pair.theirs);
+    std::fflush(stdout);
+    pairs.push_back(pair);
+  }
+  return pairs;
+}
+
+double MedianOf(const std::vector<Pair>& pairs, const std::function<double(const Pair&)>& value) {
+  std::vector<double> values;
+  for (const Pair& pair : pairs) values.push_back(value(pair));
+  return Median(std::move(values));
+}
+
+void MeasureTranscode(Figures& figures, Encoder& encoder, const fs::path& clip) {
+  const fs::path by_ffmpeg = clip.parent_path() / "by-ffmpeg.mp4";
+  fs::path by_us;
+  const auto pairs = RunPairs(
+      [&] {
+        by_us = encoder.Run(clip, {.name = "web",
+                                   .container = Container::kMp4,
+                                   .video = VideoSpec{.codec = VideoCodec::kH264,
+                                                      .height_px = 720,
+                                                      .crf = 23,
+                                                      .speed = "medium",
+                                                      .gop_seconds = kGopSeconds},
+                                   .audio = AudioSpec{.bitrate_bps = 128'000}});
+      },
+      [&] {
+        RunFfmpeg({"-i", clip.string(), "-vf", "scale=-2:720", "-c:v", "libx264", "-preset",
+                   "medium", "-crf", "23", "-g", "48", "-c:a", "aac", "-b:a", "128k", "-movflags",
+                   "+faststart", by_ffmpeg.string()});
+      });
+  figures.Add("single_vs_cli", MedianOf(pairs, [](const Pair& p) { return p.ours / p.theirs; }),
+              "of ffmpeg's wall time", "<= 1.00");
+  figures.Note("1080p to 720p, median",
+               fmt::format("ours {:.2f} s, ffmpeg {:.2f} s",
+                           MedianOf(pairs, [](const Pair& p) { return p.ours; }),
+                           MedianOf(pairs, [](const Pair& p) { return p.theirs; })));
+  figures.Note("output size", fmt::format("ours {} B, ffmpeg {} B", fs::file_size(by_us),
+                                          fs::file_size(by_ffmpeg)));
+  figures.Note("SSIM", fmt::format("ours {:.5f}, ffmpeg {:.5f}", MeasureSsim(by_us, clip),
+                                   MeasureSsim(by_ffmpeg, clip)));
+}
+
+void MeasureRemux(Figures& figures, Encoder& encoder, const fs::path& clip) {
+  const fs::path source = MakeLongClip(clip, kRemuxBytes);
+  const fs::path copy = source.parent_path() / "copy.mp4";
+  SyncPath(source);
+  const auto pairs = RunPairs(
+      [&] {
+        encoder.Run(source, {.name = "same",
+                             .container = Container::kMp4,
+                             .video = VideoSpec{.codec = VideoCodec::kCopy},
+                             .audio = AudioSpec{.codec = AudioCodec::kCopy}});
+      },
+      [&] {
+        fs::remove(copy);
+        RunOrThrow({.program = "cp", .arguments = {source.string(), copy.string()}});
+        SyncPath(copy);
+      });
+  const double megabytes = static_cast<double>(fs::file_size(source)) / 1e6;
+  figures.Add("remux_vs_cp", MedianOf(pairs, [](const Pair& p) { return p.theirs / p.ours; }),
+              "of the rate of cp + sync", ">= 0.8");
+  figures.Note(fmt::format("remux of {:.0f} MB, median", megabytes),
+               fmt::format("ours {:.0f} MB/s, cp {:.0f} MB/s",
+                           MedianOf(pairs, [&](const Pair& p) { return megabytes / p.ours; }),
+                           MedianOf(pairs, [&](const Pair& p) { return megabytes / p.theirs; })));
+}
+
+}  // namespace
+}  // namespace millrace::bench
+
+int main() {
+  using namespace millrace::bench;
+  try {
+    const millrace::TempDir folder;
+    Encoder encoder(folder.path());
+    const std::filesystem::path clip = Make1080pClip(folder.path());
+    Figures figures("transcode");
+    MeasureTranscode(figures, encoder, clip);
+    MeasureRemux(figures, encoder, clip);
+    figures.Print();
+    return 0;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "bench_transcode: {}\n", error.what());
+    return 1;
+  }
+}

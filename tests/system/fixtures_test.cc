@@ -1,0 +1,107 @@
+#include <gtest/gtest.h>
+
+#include <iostream>
+#include <memory>
+
+#include "media-fixtures/facts.h"
+#include "tests/system/dead_letter_checks.h"
+#include "tests/system/media_checks.h"
+#include "tests/system/process_table.h"
+#include "tests/system/service_test.h"
+
+// Each fixture of media-fixtures, uploaded, encoded and downloaded again. The tests of one process
+// share one service; its worker has to outlive them all.
+
+namespace millrace::harness {
+namespace {
+
+using fixtures::Expected;
+using fixtures::Fixture;
+
+constexpr int kPosterWidth = 320;
+
+class FixtureThroughTheService : public testing::TestWithParam<Fixture> {
+ protected:
+  static void SetUpTestSuite() { service_ = new Service({.workers = 1}); }
+  static void TearDownTestSuite() {
+    const json worker = service_->client().Get("/v1/workers").at("workers").at(0);
+    EXPECT_TRUE(service_->worker(0).Running()) << "the worker was lost";
+    EXPECT_EQ(worker.at("busy_slots"), 0) << worker.dump();
+    EXPECT_EQ(FilesBelow(service_->data_dir() / "work"), std::vector<std::string>());
+    delete service_;
+    service_ = nullptr;
+  }
+  void TearDown() override {
+    if (HasFailure()) std::cerr << service_->Logs();
+  }
+
+  static json OutputsFor(const Fixture& fixture) {
+    json outputs = QuickOutputs();
+    // There is no picture of what has none.
+    if (!fixture.Streams("video").empty()) outputs.push_back(QuickPoster());
+    return outputs;
+  }
+
+  static void ExpectGoodOutputs(const json& job, const Fixture& fixture) {
+    EXPECT_EQ(job.at("progress").at("percent"), 100);
+    EXPECT_EQ(job.at("warnings"), json::array());
+    EXPECT_TRUE(job.at("error").is_null());
+    const json files = FilesOf(job, "web");
+    ASSERT_EQ(files.size(), 1u);
+    ExpectSameMedia(service_->client().Fetch(files[0], service_->download_dir()), fixture,
+                    {.width = 1280, .height = 720});
+    if (fixture.Streams("video").empty()) return;
+    const json posters = FilesOf(job, "poster");
+    ASSERT_EQ(posters.size(), 1u);
+    ExpectPosterOf(service_->client().Fetch(posters[0], service_->download_dir()), fixture,
+                   kPosterWidth);
+  }
+
+  // What could be saved must be what the warning leaves room for.
+  static void ExpectSalvaged(const json& job, const Fixture& fixture) {
+    ASSERT_FALSE(job.at("warnings").empty()) << "a success that hides what is missing";
+    EXPECT_GE(job.at("warnings")[0].at("detail").get<std::string>().size(), 10u);
+    const json facts = fixtures::MeasureFacts(
+        service_->client().Fetch(FilesOf(job, "web")[0], service_->download_dir()));
+    const json given = StreamOf(fixture.facts, "video");
+    ASSERT_EQ(facts["readable"], true);
+    if (!given.is_null()) {
+      EXPECT_NEAR(StreamOf(facts, "video")["frames"], given["frames"], 2);
+    }
+  }
+
+  static inline Service* service_ = nullptr;
+};
+
+TEST_P(FixtureThroughTheService, EndsAsItsManifestSays) {
+  const Fixture& fixture = GetParam();
+  SCOPED_TRACE(fixture.what);
+  const std::filesystem::path input = fixtures::FixturePath(fixture.name);
+  const std::string id = service_->client().Start(input, OutputsFor(fixture));
+  const json job = service_->client().WaitForEnd(id);
+  SCOPED_TRACE(job.dump(2));
+  if (fixture.expected == Expected::kOk) {
+    ASSERT_EQ(job.at("state"), "succeeded");
+    ExpectGoodOutputs(job, fixture);
+  } else if (fixture.salvage && job.at("state") == "succeeded") {
+    ExpectSalvaged(job, fixture);
+  } else {
+    ASSERT_EQ(job.at("state"), "dead");
+    ExpectCompleteDeadLetter(*service_, job, input);
+    ExpectClearError(job, fixture.errors);
+    EXPECT_LT(job.at("progress").at("percent"), 100);
+  }
+}
+
+std::string TestName(const testing::TestParamInfo<Fixture>& info) {
+  std::string name = info.param.name;
+  std::ranges::replace_if(
+      name, [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(All, FixtureThroughTheService, testing::ValuesIn(fixtures::LoadManifest()),
+                         TestName);
+
+}  // namespace
+}  // namespace millrace::harness

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tests/fakes/fixtures.h"
+
+namespace millrace::harness {
+
+// Comparisons of what the service made with what it was given, by the independent readings of
+// media-fixtures. Each complains through gtest's EXPECT_ macros.
+
+// The first stream of that type that is not cover art; null if there is none.
+nlohmann::json StreamOf(const nlohmann::json& facts, const std::string& type);
+
+// A picture no larger than this is wanted.
+struct Box {
+  int width = 0;
+  int height = 0;
+};
+
+// `output` must show and sound as the fixture does: streams, every frame, times, size on screen,
+// upright, square samples, colours, sound and picture together.
+void ExpectSameMedia(const std::filesystem::path& output, const fixtures::Fixture& fixture,
+                     Box box);
+
+// `picture` must be a still picture of the fixture, `width` wide if the fixture is not smaller.
+void ExpectPosterOf(const std::filesystem::path& picture, const fixtures::Fixture& fixture,
+                    int width);
+
+// The size on screen that a picture has when scaled down to fit into the box.
+Box Fitted(int width, int height, Box box);
+
+}  // namespace millrace::harness
