@@ -3,8 +3,7 @@
 namespace millrace::encode {
 
 CopyRoute::CopyRoute(const AVStream& stream, const TimeLine& time, size_t track, Sink<MuxItem> out)
-    : time_base_(stream.time_base),
-      origin_(time.OriginIn(stream.time_base)),
+    : origin_(time.OriginIn(stream.time_base)),
       end_(time.clip ? std::optional(av_rescale_q(*time.clip, kMicroseconds, stream.time_base))
                      : std::nullopt),
       is_video_(stream.codecpar->codec_type == AVMEDIA_TYPE_VIDEO),

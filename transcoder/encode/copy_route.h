@@ -20,7 +20,6 @@ class CopyRoute {
  private:
   bool IsWanted(const AVPacket& packet);
 
-  const AVRational time_base_;
   const int64_t origin_;
   const std::optional<int64_t> end_;
   const bool is_video_;

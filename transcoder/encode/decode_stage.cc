@@ -32,8 +32,7 @@ int64_t DurationOf(AVRational frame_rate, AVRational time_base) {
 DecodeStage::DecodeStage(const AVStream& stream, AVRational frame_rate,
                          const DecodeOptions& options, PacketQueue& in,
                          std::vector<Sink<FramePtr>> out, StreamTally& tally)
-    : index_(stream.index),
-      time_base_(stream.time_base),
+    : time_base_(stream.time_base),
       frame_duration_(DurationOf(frame_rate, stream.time_base)),
       is_video_(stream.codecpar->codec_type == AVMEDIA_TYPE_VIDEO),
       cover_art_(options.cover_art),

@@ -37,7 +37,6 @@ class DecodeStage {
   void SetTime(AVFrame& frame);
   void CheckNotEncrypted(const AVPacket& packet) const;
 
-  const int index_;
   const AVRational time_base_;
   const int64_t frame_duration_;  // in time_base_, by the frame rate; 0 if that is unknown
   const bool is_video_;

@@ -231,6 +231,11 @@ void CheckSeccomp(int rc, const char* what) {
   if (rc < 0) ThrowErrno(what, -rc);
 }
 
+void RefuseIf(scmp_filter_ctx filter, int call, const scmp_arg_cmp& condition) {
+  CheckSeccomp(seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(EPERM), call, 1, &condition),
+               "add a seccomp rule");
+}
+
 void RestrictCalls() {
   const std::unique_ptr<void, void (*)(scmp_filter_ctx)> filter(seccomp_init(SCMP_ACT_ALLOW),
                                                                 &seccomp_release);
@@ -243,23 +248,21 @@ void RestrictCalls() {
   }
   // Threads, but no processes. clone3 hides its flags behind a pointer: ENOSYS makes the C library
   // fall back to clone.
-  CheckSeccomp(seccomp_rule_add(filter.get(), refuse, SCMP_SYS(clone), 1,
-                                SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0)),
-               "clone");
+  RefuseIf(filter.get(), SCMP_SYS(clone),
+           {.arg = 0, .op = SCMP_CMP_MASKED_EQ, .datum_a = CLONE_THREAD, .datum_b = 0});
   CheckSeccomp(seccomp_rule_add(filter.get(), SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0),
                "clone3");
   // A process may end itself (abort), and nobody else.
-  CheckSeccomp(seccomp_rule_add(filter.get(), refuse, SCMP_SYS(tgkill), 1,
-                                SCMP_A0(SCMP_CMP_NE, static_cast<scmp_datum_t>(getpid()))),
-               "tgkill");
+  RefuseIf(
+      filter.get(), SCMP_SYS(tgkill),
+      {.arg = 0, .op = SCMP_CMP_NE, .datum_a = static_cast<scmp_datum_t>(getpid()), .datum_b = 0});
   // Limits may be read.
-  CheckSeccomp(
-      seccomp_rule_add(filter.get(), refuse, SCMP_SYS(prlimit64), 1, SCMP_A2(SCMP_CMP_NE, 0)),
-      "prlimit64");
+  RefuseIf(filter.get(), SCMP_SYS(prlimit64),
+           {.arg = 2, .op = SCMP_CMP_NE, .datum_a = 0, .datum_b = 0});
   CheckSeccomp(seccomp_rule_add(filter.get(), refuse, SCMP_SYS(setrlimit), 0), "setrlimit");
-  CheckSeccomp(seccomp_rule_add(filter.get(), refuse, SCMP_SYS(ioctl), 1,
-                                SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffffU, TIOCSTI)),
-               "ioctl");
+  // Nothing may be typed into a terminal.
+  RefuseIf(filter.get(), SCMP_SYS(ioctl),
+           {.arg = 1, .op = SCMP_CMP_MASKED_EQ, .datum_a = 0xffffffffU, .datum_b = TIOCSTI});
   const int rc = seccomp_load(filter.get());
   if (rc == -EINVAL || rc == -ENOSYS) {
     LogWarning("the kernel has no seccomp filters: system calls are not fenced off");
