@@ -71,12 +71,13 @@ TEST(Program, ExitsWith1OnAReportedFailureAnd2OnBadUsage) {
   EXPECT_EQ(RunProcess({MILLRACE_ENCODE}).exit_code, 2);
 }
 
-TEST(Program, SaysThatADiskIsFullWhenAFileMayNotGrow) {
+TEST(Program, ReportsAFileThatMayNotGrowAsAFailureOfWriting) {
   TaskRunner runner;
   const auto ran = RunProcess({MILLRACE_ENCODE, "--max-file-bytes", "1000",
                                Write(runner.Document(FixturePath("sdr-720p-aac.mp4"), {Mp4()}))});
   EXPECT_EQ(ran.exit_code, 1);
-  EXPECT_EQ(ParseReport(ran.out).error["context"]["stage"], "mux") << ran.out;
+  EXPECT_EQ(ParseReport(ran.out).error["code"], "storage_error") << ran.out;
+  EXPECT_EQ(ParseReport(ran.out).error["context"]["stage"], "mux");
 }
 
 TEST(Program, TellsWhatIsInAFile) {

@@ -107,9 +107,12 @@ int64_t Pipeline::ReservedIndexBytes(const FilePlan& plan) const {
   constexpr int64_t kPerPicture = 44;  // stsz, stts, ctts, stss, stsc, co64
   constexpr int64_t kPerSound = 32;    // stsz, stts, stsc, co64
   constexpr int64_t kFixed = 64 << 10;
+  constexpr int64_t kWorthwhile = 16 << 20;
   const bool mov =
       plan.spec->container == Container::kMp4 || plan.spec->container == Container::kM4a;
   if (!mov || !CopiesOnly(*plan.spec) || plan_.time.trimmed_start || plan_.time.clip) return 0;
+  // A small file is rewritten faster than its reserve is worth.
+  if (input_.io().size() < kWorthwhile) return 0;
   int64_t bytes = kFixed;
   for (const auto& [stream, each] :
        {std::pair(plan.video_stream, kPerPicture), std::pair(plan.audio_stream, kPerSound)}) {

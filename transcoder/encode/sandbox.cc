@@ -71,6 +71,24 @@ void Allow(int ruleset, const std::string& path, uint64_t rights, ErrorCode if_m
   }
 }
 
+// A sanitizer's runtime opens, forks and traces as it likes.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define MILLRACE_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define MILLRACE_SANITIZED 1
+#endif
+#endif
+
+// What libnuma asks the kernel about the machine: without it x265 makes no threads.
+constexpr auto kSystemDirs = std::to_array<const char*>({
+    "/sys/devices/system/cpu",
+    "/sys/devices/system/node",
+#ifdef MILLRACE_SANITIZED
+    "/proc",
+#endif
+});
+
 void RestrictFiles(const SandboxOptions& options) {
   const long abi =
       syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
@@ -93,6 +111,11 @@ void RestrictFiles(const SandboxOptions& options) {
   if (!ruleset) ThrowErrno("make a Landlock ruleset", errno);
   Allow(ruleset.get(), options.input_path, LANDLOCK_ACCESS_FS_READ_FILE,
         ErrorCode::kInputUnreadable);
+  for (const char* path : kSystemDirs) {
+    if (access(path, R_OK) != 0) continue;
+    Allow(ruleset.get(), path, LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR,
+          ErrorCode::kInternal);
+  }
   if (!options.output_dir.empty()) {
     Allow(ruleset.get(), options.output_dir,
           handled & (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE |
@@ -104,15 +127,6 @@ void RestrictFiles(const SandboxOptions& options) {
     ThrowErrno("enter the Landlock ruleset", errno);
   }
 }
-
-// A sanitizer's runtime opens, forks and traces as it likes.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define MILLRACE_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define MILLRACE_SANITIZED 1
-#endif
-#endif
 
 #ifdef MILLRACE_SANITIZED
 void RestrictCalls() { LogWarning("built with a sanitizer: system calls are not fenced off"); }

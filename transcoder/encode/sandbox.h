@@ -14,7 +14,8 @@ struct SandboxOptions {
 };
 
 // Gives up for good, and for all threads that are started later: new privileges, core files, more
-// than a few descriptors; every file but the input and the output folder (Landlock); sockets, other
+// than a few descriptors; every file but the input, the output folder and what the
+// kernel tells of processors (Landlock); sockets, other
 // programs and processes, signals to others, tracing, mounts, kernel interfaces (seccomp, EPERM).
 // What the kernel does not offer is left out and said in the log. Must be called while the process
 // has one thread. Throws Error{kInputUnreadable} or Error{kStorageError} if a path of the options
