@@ -70,7 +70,7 @@ TEST_F(JobsTest, ACancelledJobStopsItsEncoderWithinASecondAndLeavesNoFiles) {
   Service& service = Begin({.workers = 1});
   Client& client = service.client();
   const std::string id =
-      client.Start(fixtures::FixturePath("black-24h.mp4"), SlowOutputs("placebo"));
+      client.Start(fixtures::FixturePath("black-24h.mp4"), SlowOutputs("veryslow"));
   client.WaitUntilEncoding(id);
   const std::vector<pid_t> encoders = service.EncodersOf(0);
   ASSERT_EQ(encoders.size(), 1u);
@@ -137,7 +137,7 @@ TEST_F(JobsTest, AProbeIsAnsweredWhileAllSlotsAreBusy) {
   Service& service = Begin({.workers = 1});
   Client& client = service.client();
   const std::string id =
-      client.Start(fixtures::FixturePath("black-24h.mp4"), SlowOutputs("placebo"));
+      client.Start(fixtures::FixturePath("black-24h.mp4"), SlowOutputs("veryslow"));
   client.WaitUntilEncoding(id);
   const std::string upload = client.Upload(fixtures::FixturePath("rotated-90.mp4"));
   const HttpAnswer answer =

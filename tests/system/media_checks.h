@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,20 @@ namespace millrace::harness {
 
 // The first stream of that type that is not cover art; null if there is none.
 nlohmann::json StreamOf(const nlohmann::json& facts, const std::string& type);
+
+// What an input holds of what was asked for.
+struct Contents {
+  bool video = false;
+  bool audio = false;
+  bool hdr = false;  // becomes BT.709 where the output has eight bits
+};
+Contents ContentsOf(const fixtures::Fixture& fixture);
+
+// The codes of the job's warnings; each must come with a sentence.
+std::set<std::string> WarningsOf(const nlohmann::json& job);
+// The warnings that a good H.264/AAC output gets although nothing is wrong: what the input does not
+// hold, and what cannot stay as it is.
+std::set<std::string> RemarksOn(Contents contents);
 
 // A picture no larger than this is wanted.
 struct Box {
