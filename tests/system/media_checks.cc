@@ -91,7 +91,13 @@ Contents ContentsOf(const fixtures::Fixture& fixture) {
   const json video = StreamOf(fixture.facts, "video");
   return {.video = !video.is_null(),
           .audio = !StreamOf(fixture.facts, "audio").is_null(),
-          .hdr = !video.is_null() && video["hdr"] != "none"};
+          .hdr = !video.is_null() && video["hdr"] != "none",
+          .header_lies =
+              HeaderLies(fixture.facts["duration_seconds"], fixture.facts.value("seconds", 0.0))};
+}
+
+bool HeaderLies(const json& promised, double held) {
+  return promised.is_number() && promised.get<double>() > held + std::max(1.0, held * 0.05);
 }
 
 std::set<std::string> WarningsOf(const json& job) {
@@ -108,6 +114,7 @@ std::set<std::string> RemarksOn(Contents contents) {
   if (!contents.audio) codes.insert("no_audio");
   if (!contents.video) codes.insert("no_video");
   if (contents.hdr) codes.insert("hdr_tone_mapped");
+  if (contents.header_lies) codes.insert("duration_differs");
   return codes;
 }
 

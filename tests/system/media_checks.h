@@ -22,7 +22,11 @@ struct Contents {
   bool video = false;
   bool audio = false;
   bool hdr = false;  // becomes BT.709 where the output has eight bits
+  // The header promises clearly more seconds than the streams hold.
+  bool header_lies = false;
 };
+// `promised` and `held` in seconds; the former is null where the header says nothing.
+bool HeaderLies(const nlohmann::json& promised, double held);
 Contents ContentsOf(const fixtures::Fixture& fixture);
 
 // The codes of the job's warnings; each must come with a sentence.

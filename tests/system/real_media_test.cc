@@ -50,7 +50,9 @@ std::vector<std::string> AllMediaErrors() {
 Contents ContentsOf(const json& entry) {
   return {.video = !entry.at("video").empty(),
           .audio = !entry.at("audio").empty(),
-          .hdr = entry.at("traits").dump().find("HDR") != std::string::npos};
+          .hdr = entry.at("traits").dump().find("HDR") != std::string::npos,
+          .header_lies = entry.at("decode").at("out_time_s").is_number() &&
+                         HeaderLies(entry.at("duration_s"), entry["decode"]["out_time_s"])};
 }
 
 // What was measured once by decoding the whole file, against what has been made of it.

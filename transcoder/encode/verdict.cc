@@ -80,7 +80,8 @@ double SecondsMade(const Pipeline& pipeline, const Plan& plan) {
   return ToSeconds(end_us, kMicroseconds);
 }
 
-// Headers lie, so a promise alone proves nothing: there must be a sign of damage as well.
+// Headers lie, so a promise alone is no proof of a loss: there must be a sign of damage as well.
+// Without one the difference is still worth a remark.
 void JudgeLength(const Pipeline& pipeline, const Plan& plan, const InputFile& input,
                  const FfmpegComplaints& complaints, std::vector<Warning>& warnings) {
   if (!plan.header_seconds) return;
@@ -98,7 +99,13 @@ void JudgeLength(const Pipeline& pipeline, const Plan& plan, const InputFile& in
   const int64_t missing = input.MissingBytes();
   const bool damaged = missing > 0 || corrupt > 0 || complaints.demuxer_errors > 0 ||
                        pipeline.input_tally().cut_off.load();
-  if (!damaged) return;
+  if (!damaged) {
+    warnings.push_back(
+        {.code = "duration_differs",
+         .detail = fmt::format("the header promises {:.1f} s, the streams used hold {:.1f} s",
+                               promised, made)});
+    return;
+  }
   std::string detail = fmt::format("{:.1f} s of {:.1f} s could be read", made, promised);
   if (frames > 0)
     detail = fmt::format("{} frames ({:.1f} s) of {:.1f} s could be read", frames, made, promised);
