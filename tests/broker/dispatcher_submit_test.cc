@@ -149,7 +149,7 @@ TEST_F(SubmitTest, NeverLetsWhatNobodyCanRunBlockWhatComesBehindIt) {
   EXPECT_EQ(State(hevc), JobState::kQueued);
   EXPECT_EQ(State(h264), JobState::kRunning);
   json able = RegisterBody("host/2", 1);
-  able["encoders"].push_back("libx265");
+  able["encoders"].push_back("hevc");
   Worker("host/2#1", "register", able);
   EXPECT_EQ(State(hevc), JobState::kRunning);
   EXPECT_EQ(TaskOf(hevc).last_worker, "host/2");

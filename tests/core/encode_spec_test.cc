@@ -114,6 +114,8 @@ TEST(EncodeSpec, SurvivesItsFrozenForm) {
 struct WrongField {
   nlohmann::json patch;
   std::string pointer;
+
+  friend void PrintTo(const WrongField& field, std::ostream* out) { *out << field.patch.dump(); }
 };
 
 class EachWrongField : public ::testing::TestWithParam<WrongField> {};

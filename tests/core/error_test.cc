@@ -66,7 +66,8 @@ TEST(Error, KeepsTheNameOfACodeThatANewerProgramSent) {
 }
 
 TEST(Problem, IsWhatRfc9457AsksForAndSaysWhoIsToBlame) {
-  const auto problem = ProblemJson(Error(std::vector<FieldError>{{"/outputs/0/name", "is required"}}));
+  const auto problem =
+      ProblemJson(Error(std::vector<FieldError>{{"/outputs/0/name", "is required"}}));
   EXPECT_EQ(problem["type"], "urn:millrace:problem:invalid_request");
   EXPECT_EQ(problem["status"], 400);
   EXPECT_EQ(problem["code"], "invalid_request");
