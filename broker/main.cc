@@ -7,7 +7,9 @@
 #include "broker/data_lock.h"
 #include "broker/ledger.h"
 #include "broker/loop.h"
+#include "broker/sockets.h"
 #include "core/clock.h"
+#include "core/id.h"
 #include "core/log.h"
 #include "core/media_store.h"
 #include "core/settings.h"
@@ -19,6 +21,7 @@ struct Settings {
   CommonSettings common;
   std::filesystem::path library_dir;
   DispatcherOptions dispatcher;
+  bool ping = false;
   int64_t max_queued = static_cast<int64_t>(DispatcherOptions().max_queued);
 };
 
@@ -36,7 +39,19 @@ void AddSettings(SettingsParser& parser, Settings& settings) {
              "Attempts of a task that may end without its fault");
   parser.Add("max-unknown-attempts", dispatcher.max_unknown_attempts,
              "Attempts of a task that fails for reasons unknown");
+  parser.AddFlag("ping", settings.ping,
+                 "Ask the running broker whether it takes jobs, and exit 0 if so (health checks)");
   parser.Add("max-queued", settings.max_queued, "Jobs waiting beyond which new ones are refused");
+}
+
+// Whether the broker that runs with these settings takes jobs; says so on standard output.
+int Ping(const Settings& settings) {
+  constexpr std::chrono::seconds kPatience{3};
+  const Message reply =
+      AskBroker(settings.common.client_endpoint,
+                {.type = std::string(client::kPing), .id = NewMessageId()}, kPatience);
+  std::cout << reply.body.dump() << "\n";
+  return reply.body.at("accepting").get<bool>() ? 0 : 1;
 }
 
 void CheckSettings(Settings& settings) {
@@ -107,6 +122,7 @@ int Main(int argc, char** argv) {
     return 2;
   }
   try {
+    if (settings.ping) return Ping(settings);
     Serve(settings);
     return 0;
   } catch (const Error& error) {

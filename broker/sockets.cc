@@ -81,7 +81,40 @@ std::optional<Received> TakeOne(zmq::socket_t& socket, Door door) {
   return received;
 }
 
+// What a peer on this host connects to where the broker binds every address.
+std::string LocalEndpoint(std::string endpoint) {
+  constexpr std::string_view kAnyAddress = "tcp://*:";
+  if (endpoint.starts_with(kAnyAddress)) {
+    endpoint.replace(0, kAnyAddress.size(), "tcp://127.0.0.1:");
+  }
+  return endpoint;
+}
+
 }  // namespace
+
+Message AskBroker(const std::string& endpoint, const Message& request, milliseconds timeout) {
+  zmq::context_t context(1);
+  zmq::socket_t socket(context, zmq::socket_type::dealer);
+  socket.set(zmq::sockopt::linger, 0);
+  socket.set(zmq::sockopt::rcvtimeo, static_cast<int>(timeout.count()));
+  socket.connect(LocalEndpoint(endpoint));
+  const Frames frames = EncodeMessage(request);
+  for (size_t i = 0; i < frames.size(); ++i) {
+    socket.send(zmq::buffer(frames[i]),
+                i + 1 == frames.size() ? zmq::send_flags::none : zmq::send_flags::sndmore);
+  }
+  Frames answer;
+  zmq::message_t part;
+  do {
+    if (!socket.recv(part, zmq::recv_flags::none)) {
+      throw Error(ErrorCode::kBrokerUnavailable, "no answer from " + endpoint);
+    }
+    answer.push_back(part.to_string());
+  } while (part.more() && answer.size() < kFramesKept);
+  Message reply = DecodeMessage(answer);
+  if (reply.type == client::kError) throw ErrorFromJson(reply.body);
+  return reply;
+}
 
 struct Sockets::Impl {
   zmq::context_t context{1};

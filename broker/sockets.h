@@ -39,6 +39,11 @@ enum class SendResult {
   kFull,         // the peer does not take what it is sent
 };
 
+// Asks the broker that listens at `endpoint`, as a client. Throws Error{kBrokerUnavailable} if
+// there is no answer in time, or the error that is the answer.
+Message AskBroker(const std::string& endpoint, const Message& request,
+                  std::chrono::milliseconds timeout);
+
 // The broker's three sockets, and the only file that knows ZeroMQ. Owned by the broker's loop and
 // used by its thread alone. Nothing in here blocks except Receive().
 class Sockets {

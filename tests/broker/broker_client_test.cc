@@ -26,6 +26,24 @@ TEST_F(BrokerClientTest, SaysThatItAcceptsJobs) {
   EXPECT_EQ(reply.body.at("reason"), "");
 }
 
+TEST_F(BrokerClientTest, AnswersAHealthCheckThatAsksOnce) {
+  const Message ping{.type = "ping", .id = "1"};
+  EXPECT_EQ(AskBroker(Endpoint("client"), ping, kPatience).body.at("accepting"), true);
+  const Message unknown{.type = "dance", .id = "2"};
+  EXPECT_THROW(AskBroker(Endpoint("client"), unknown, kPatience), Error);
+}
+
+TEST(AskBroker, GivesUpWhereNobodyAnswers) {
+  const TempDir dir;
+  const std::string endpoint = "ipc://" + (dir.path() / "nobody").string();
+  try {
+    AskBroker(endpoint, {.type = "ping", .id = "1"}, std::chrono::milliseconds(50));
+    FAIL() << "answered";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kBrokerUnavailable);
+  }
+}
+
 TEST_F(BrokerClientTest, AnswersASubmitOnceItIsDurable) {
   const std::string job = SubmitJob(*client_);
   EXPECT_EQ(disk_->commits(), 1);

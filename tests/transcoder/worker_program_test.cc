@@ -143,6 +143,13 @@ TEST_F(WorkerProgramTest, RegistersWithWhatItsEncoderCanDo) {
   EXPECT_GT(told->body.at("memory_bytes"), 0);
 }
 
+TEST_F(WorkerProgramTest, TouchesItsAliveFileOnceTheBrokerHasAnswered) {
+  const fs::path file = folder_.path() / "alive";
+  StartBroker({});
+  StartWorker({"--alive-file", file});
+  EXPECT_TRUE(broker_->ServeUntil([&] { return fs::exists(file); }));
+}
+
 TEST_F(WorkerProgramTest, RunsATaskAndReportsIt) {
   Start();
   Assign(kLease, "succeed");

@@ -40,9 +40,11 @@ void AddWorkerSettings(SettingsParser& parser, WorkerSettings& settings) {
   parser.Add("slots", settings.slots, "Tasks run at the same time");
   parser.Add("probe-slots", settings.probe_slots, "Probes run beside them at the same time");
   parser.Add("threads", settings.threads, "Threads of each task; 0 shares the cores out");
-  parser.Add("label", settings.labels, "key=value that jobs can ask for; may be repeated");
+  parser.Add("label", settings.labels, "key=value shown in /v1/workers; may be repeated");
   parser.Add("encoder", settings.encoder, "Path of millrace-encode (default: beside this program)");
   parser.Add("library-dir", settings.library_dir, "Folder of the inputs that are given by path");
+  parser.Add("alive-file", settings.alive_file,
+             "File that is touched whenever the broker has answered, for health checks");
   parser.Add("stall-timeout", settings.stall_timeout,
              "An encoder that makes no progress for this long is killed");
   parser.Add("drain-timeout", settings.drain_timeout,

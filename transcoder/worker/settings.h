@@ -20,6 +20,7 @@ struct WorkerSettings {
   std::vector<std::string> labels;  // "key=value"
   std::filesystem::path encoder;    // empty: millrace-encode beside this program
   std::filesystem::path library_dir;
+  std::filesystem::path alive_file;  // touched at each answer of the broker; empty: none
   std::chrono::milliseconds stall_timeout = std::chrono::seconds(120);
   std::chrono::milliseconds drain_timeout = std::chrono::seconds(30);
 };

@@ -1,7 +1,9 @@
 #include "transcoder/worker/worker.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +14,8 @@
 
 #include "core/error.h"
 #include "core/id.h"
+#include "core/log.h"
+#include "core/message.h"
 
 namespace millrace {
 namespace {
@@ -42,6 +46,14 @@ WorkerFacts FactsOf(const WorkerSettings& settings, const Capabilities& capabili
           .versions = capabilities.versions};
 }
 
+void Touch(const std::filesystem::path& file) {
+  const UniqueFd fd(open(file.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+  if (!fd || futimens(fd.get(), nullptr) != 0) {
+    LogWarning("cannot touch the alive file",
+               {{"file", file.string()}, {"error", std::strerror(errno)}});
+  }
+}
+
 // Rounded up, so that what is awaited is due when poll() returns.
 int PollTimeout(MonotonicTime now, MonotonicTime deadline) {
   if (deadline <= now) return 0;
@@ -54,6 +66,7 @@ int PollTimeout(MonotonicTime now, MonotonicTime deadline) {
 
 Worker::Worker(const WorkerSettings& settings, const Capabilities& capabilities, const Clock& clock)
     : clock_(clock),
+      alive_file_(settings.alive_file),
       signals_(BlockAndWatchSignals()),
       store_(OpenFolderMediaStore({settings.common.data_dir, settings.library_dir})),
       host_({settings.encoder, settings.threads, settings.stall_timeout}, *store_, clock),
@@ -67,6 +80,9 @@ void Worker::Run() {
     while (const std::optional<LinkEvent> event = link_.Next()) {
       if (const auto* message = std::get_if<Message>(&*event)) {
         session_.OnMessage(*message);
+        const bool answered =
+            message->type == worker::kOrders || message->type == worker::kRegistered;
+        if (answered && !alive_file_.empty()) Touch(alive_file_);
       } else {
         session_.OnConnected();
       }

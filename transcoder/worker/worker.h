@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <memory>
 
 #include "core/clock.h"
@@ -28,6 +29,7 @@ class Worker {
   void TakeSignals();
 
   const Clock& clock_;
+  const std::filesystem::path alive_file_;  // empty: none
   UniqueFd signals_;  // first: the signals are blocked before ZeroMQ starts its threads
   std::unique_ptr<MediaStore> store_;
   ChildHost host_;
