@@ -33,6 +33,25 @@ TEST(BoundedQueue, MakesAPusherWaitWhileItIsFull) {
   EXPECT_EQ(pushed.load(), 100);
 }
 
+TEST(BoundedQueue, LetsPushersOnOnceHalfOfALongQueueIsGone) {
+  BoundedQueue<int> queue(64);
+  for (int i = 0; i < 64; ++i) ASSERT_TRUE(queue.Push(i));
+  std::atomic<int> pushed{0};
+  auto push = [&] {
+    for (int i = 0; i < 100; ++i) {
+      if (queue.Push(i)) pushed.fetch_add(1);
+    }
+  };
+  std::thread one(push);
+  std::thread other(push);
+  for (int i = 0; i < 31; ++i) EXPECT_EQ(queue.Pop(), i);
+  EXPECT_EQ(pushed.load(), 0);
+  for (int i = 31; i < 64 + 200; ++i) EXPECT_NE(queue.Pop(), std::nullopt);
+  one.join();
+  other.join();
+  EXPECT_EQ(pushed.load(), 200);
+}
+
 TEST(BoundedQueue, StopWakesWhoWaitsToPush) {
   BoundedQueue<int> queue(1);
   ASSERT_TRUE(queue.Push(1));

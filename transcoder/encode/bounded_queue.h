@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <condition_variable>
 #include <cstddef>
 #include <deque>
@@ -13,19 +14,26 @@ namespace millrace::encode {
 //
 // Flush is not a state of the queue: it is an item like the others (a null packet or frame), so it
 // cannot overtake what was pushed before it.
+//
+// Once a long queue is full, those who push wait until half of it is gone: otherwise a fast pusher
+// and a slow popper would change places for every item.
 template <typename T>
 class BoundedQueue {
  public:
-  explicit BoundedQueue(size_t capacity) : capacity_(capacity) {}
+  explicit BoundedQueue(size_t capacity)
+      : capacity_(capacity),
+        resume_at_(capacity < kLongQueue ? std::max<size_t>(capacity, 1) - 1 : capacity / 2) {}
   BoundedQueue(const BoundedQueue&) = delete;
   BoundedQueue& operator=(const BoundedQueue&) = delete;
 
-  // Waits while the queue is full. Returns false, and drops the item, once the queue is stopped.
+  // Waits while the queue is full or drains. Returns false, and drops the item, once the queue is
+  // stopped.
   bool Push(T item) {
     std::unique_lock lock(mutex_);
-    not_full_.wait(lock, [&] { return stopped_ || items_.size() < capacity_; });
+    not_full_.wait(lock, [&] { return stopped_ || !draining_; });
     if (stopped_) return false;
     items_.push_back(std::move(item));
+    draining_ = items_.size() >= capacity_;
     lock.unlock();
     not_empty_.notify_one();
     return true;
@@ -39,8 +47,10 @@ class BoundedQueue {
     if (stopped_) return std::nullopt;
     T item = std::move(items_.front());
     items_.pop_front();
+    const bool drained = draining_ && items_.size() <= resume_at_;
+    if (drained) draining_ = false;
     lock.unlock();
-    not_full_.notify_one();
+    if (drained) not_full_.notify_all();
     return item;
   }
 
@@ -55,12 +65,16 @@ class BoundedQueue {
   }
 
  private:
+  static constexpr size_t kLongQueue = 16;
+
   const size_t capacity_;
+  const size_t resume_at_;  // the length at which pushing goes on
 
   std::mutex mutex_;  // guards what follows
   std::condition_variable not_full_;
   std::condition_variable not_empty_;
   std::deque<T> items_;
+  bool draining_ = false;  // was full, and is not yet down to resume_at_
   bool stopped_ = false;
 };
 

@@ -11,7 +11,7 @@ namespace millrace::encode {
 namespace {
 
 constexpr int kReadBufferBytes = 128 << 10;
-constexpr int kWriteBufferBytes = 1 << 20;
+constexpr int kWriteBufferBytes = 256 << 10;
 
 }  // namespace
 

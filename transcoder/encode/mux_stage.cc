@@ -7,9 +7,11 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <future>
 #include <string_view>
 
 #include "transcoder/encode/plan.h"
+#include "transcoder/encode/sha256.h"
 
 namespace millrace::encode {
 namespace {
@@ -209,9 +211,12 @@ void MuxStage::Finish() {
   Check(av_write_trailer(muxer_.get()), "finish the file");
   avio_flush(io_->context());
   Check(io_->context()->error, "finish the file");
+  // One waits for the disk, the other for the processor; both find the file in the page cache.
+  std::future<std::string> hash = std::async(std::launch::async, Sha256OfFile, options_.path);
   if (fsync(io_->fd()) != 0) ThrowStorageError("fsync " + options_.path, errno);
   muxer_.reset();
   io_.reset();
+  tally_.sha256 = hash.get();
   tally_.made.store(true);
 }
 

@@ -44,7 +44,8 @@ struct FileTally {
   std::vector<Track> tracks;
   std::atomic<int64_t> end_us{0};       // of the track that is furthest behind
   std::atomic<bool> finalizing{false};  // all packets are written
-  std::atomic<bool> made{false};        // complete and fsynced
+  std::atomic<bool> made{false};        // complete, fsynced and hashed
+  std::string sha256;                   // lower-case hex; set before `made`
 };
 
 struct MuxOptions {

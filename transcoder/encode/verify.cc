@@ -2,17 +2,14 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <openssl/evp.h>
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cmath>
-#include <future>
-#include <memory>
 
 #include "transcoder/encode/media_facts.h"
+#include "transcoder/encode/sha256.h"
 
 namespace millrace::encode {
 namespace {
@@ -148,9 +145,6 @@ OutputFile VerifyFile(const FileResult& result, const std::string& output_dir) {
   const OutputSpec& spec = *result.plan->spec;
   const std::string name = spec.name + "." + std::string(ExtensionOf(*spec.container));
   const std::string path = output_dir + "/" + name;
-  // The two readings share the page cache and nothing else.
-  std::future<std::string> hash = std::async(std::launch::async, Sha256OfFile, path);
-
   InputFile file(path);
   const std::vector<Counted> counted = Count(file);
   const std::optional<int> video = FindTrack(file, AVMEDIA_TYPE_VIDEO);
@@ -167,7 +161,7 @@ OutputFile VerifyFile(const FileResult& result, const std::string& output_dir) {
   made.duration_seconds = std::round(seconds * 1e6) / 1e6;
   if (video) made.video = VideoFacts(file, *video, counted[static_cast<size_t>(*video)]);
   if (audio) made.audio = AudioFacts(file, *audio);
-  made.sha256 = hash.get();
+  made.sha256 = result.tally->sha256;
   return made;
 }
 
@@ -216,26 +210,6 @@ std::vector<OutputFile> VerifyOutputs(const Pipeline& pipeline, const EncodeSpec
   }
   SyncDirectory(output_dir);
   return files;
-}
-
-std::string Sha256OfFile(const std::string& path) {
-  const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-  if (!fd) ThrowStorageError("open " + path, errno);
-  const std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> hash(EVP_MD_CTX_new(), &EVP_MD_CTX_free);
-  std::vector<unsigned char> buffer(1 << 20);
-  bool ok = hash != nullptr && EVP_DigestInit_ex(hash.get(), EVP_sha256(), nullptr) == 1;
-  ssize_t got = 0;
-  while (ok && (got = read(fd.get(), buffer.data(), buffer.size())) > 0) {
-    ok = EVP_DigestUpdate(hash.get(), buffer.data(), static_cast<size_t>(got)) == 1;
-  }
-  if (got < 0) ThrowStorageError("read " + path, errno);
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-  unsigned size = 0;
-  ok = ok && EVP_DigestFinal_ex(hash.get(), digest.data(), &size) == 1;
-  if (!ok) throw Error(ErrorCode::kInternal, "SHA-256 failed");
-  std::string hex;
-  for (unsigned i = 0; i < size; ++i) hex += fmt::format("{:02x}", digest[i]);
-  return hex;
 }
 
 }  // namespace millrace::encode

@@ -13,7 +13,4 @@ namespace millrace::encode {
 std::vector<OutputFile> VerifyOutputs(const Pipeline& pipeline, const EncodeSpec& spec,
                                       const std::string& output_dir);
 
-// Lower-case hex of a file's SHA-256. Throws Error{kStorageError}.
-std::string Sha256OfFile(const std::string& path);
-
 }  // namespace millrace::encode
