@@ -134,14 +134,35 @@ TEST(Outputs, PlaceKeyframesByTime) {
 }
 
 TEST(Outputs, MakeAConstantRateWhenAsked) {
+  struct Case {
+    const char* name;
+    double fps;
+    int frames;
+    double seconds;
+  };
+  for (const Case& each : {Case{"vfr-h264.mp4", 10, 40, 4}, Case{"av-sync.mp4", 25, 250, 10},
+                           Case{"interlaced-mpeg2-tff.mpg", 10, 20, 2}}) {
+    SCOPED_TRACE(each.name);
+    TaskRunner runner;
+    OutputSpec output = Mp4();
+    output.video->fps = each.fps;
+    const Ended ended = runner.Run(FixturePath(each.name), {output});
+    ASSERT_TRUE(ended.succeeded) << ended.error;
+    const nlohmann::json facts = MeasureFacts(runner.PathOf(*ended.Find("out")));
+    const nlohmann::json made = Stream(facts, "video");
+    EXPECT_NEAR(facts["seconds"].get<double>(), each.seconds, 0.15);
+    EXPECT_EQ(made["frames"], each.frames);
+    EXPECT_EQ(made["vfr"], false);
+  }
+}
+
+TEST(Outputs, KeepTheLastFrameOfInterlacedPicturesAsLongAsTheOthers) {
   TaskRunner runner;
-  OutputSpec output = Mp4();
-  output.video->fps = 10;
-  const Ended ended = runner.Run(FixturePath("vfr-h264.mp4"), {output});
+  const Ended ended = runner.Run(FixturePath("interlaced-mpeg2-tff.mpg"),
+                                 {MediaOutput(Container::kMp4, FastVideo(), std::nullopt)});
   ASSERT_TRUE(ended.succeeded) << ended.error;
-  const nlohmann::json made = Stream(MeasureFacts(runner.PathOf(*ended.Find("out"))), "video");
-  EXPECT_EQ(made["frames"], 40);
-  EXPECT_EQ(made["vfr"], false);
+  const nlohmann::json facts = MeasureFacts(runner.PathOf(*ended.Find("out")));
+  EXPECT_NEAR(facts["seconds"].get<double>(), 2, 0.01);
 }
 
 TEST(Outputs, DownmixAndResampleWhenAsked) {

@@ -86,6 +86,7 @@ void AudioStage::Push(FramePtr frame) {
   // In units of samples, so that nothing is lost to a coarse time base on the way.
   const AVRational samples{1, frame->sample_rate};
   frame->pts = av_rescale_q(frame->pts, frame->time_base, samples);
+  frame->pkt_duration = frame->nb_samples;
   frame->time_base = samples;
   if (!graph_ || frame->sample_rate != shape_.rate || frame->format != shape_.format ||
       av_channel_layout_compare(&frame->ch_layout, &shape_.layout.get()) != 0) {

@@ -7,6 +7,8 @@ extern "C" {
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace millrace::encode {
 namespace {
 
@@ -76,6 +78,12 @@ FilterGraph FilterGraph::ForAudio(const AVFrame& first, AVRational time_base,
 }
 
 void FilterGraph::Push(FramePtr frame) {
+  if (!frame) {
+    // Without the end fps does not know how long the last frame lasts, and drops it.
+    Check(av_buffersrc_close(source_, end_pts_, 0), "end a filter graph");
+    return;
+  }
+  end_pts_ = frame->pts + std::max<int64_t>(frame->pkt_duration, 0);
   Check(av_buffersrc_add_frame_flags(source_, frame.get(), 0), "filter a frame");
 }
 

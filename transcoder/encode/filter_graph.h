@@ -16,7 +16,8 @@ class FilterGraph {
   static FilterGraph ForAudio(const AVFrame& first, AVRational time_base,
                               const std::string& description);
 
-  // Null flushes: afterwards Pull gives what was held back, then null.
+  // Null flushes: afterwards Pull gives what was held back, then null. The time ends where the last
+  // frame does, so its `pkt_duration` must be in the time base of its `pts`.
   void Push(FramePtr frame);
   // Null if there is nothing (yet).
   FramePtr Pull();
@@ -32,6 +33,7 @@ class FilterGraph {
   GraphPtr graph_;
   AVFilterContext* source_ = nullptr;  // both owned by graph_
   AVFilterContext* sink_ = nullptr;
+  int64_t end_pts_ = AV_NOPTS_VALUE;  // of the last frame that went in
 };
 
 }  // namespace millrace::encode

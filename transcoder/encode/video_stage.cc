@@ -157,41 +157,45 @@ std::string PictureFilter::Describe(const AVFrame& frame, const Shape& shape) {
 
 void PictureFilter::Rebuild(const AVFrame& frame, const Shape& shape) {
   if (graph_) {
-    graph_->Push(nullptr);
+    graph_->filters.Push(nullptr);
     ending_ = std::move(graph_);
   }
   AVFrame like = frame;  // shallow, for its shape only
   like.sample_aspect_ratio = shape.aspect;
-  graph_.emplace(FilterGraph::ForVideo(like, frame.time_base, Describe(frame, shape)));
+  graph_.emplace(
+      Graph{FilterGraph::ForVideo(like, frame.time_base, Describe(frame, shape)), frame.time_base});
   shape_ = shape;
 }
 
 void PictureFilter::Push(FramePtr frame) {
   if (!frame) {
-    if (graph_) graph_->Push(nullptr);
+    if (graph_) graph_->filters.Push(nullptr);
     return;
   }
   TagInput(*frame);
   const Shape shape = ShapeOf(*frame);
   if (!graph_ || !shape.SameAs(shape_)) Rebuild(*frame, shape);
-  graph_->Push(std::move(frame));
+  graph_->filters.Push(std::move(frame));
+}
+
+// Filters change the time base of `pts` and leave the duration in that of their input; fps makes
+// frames of one period without saying so.
+FramePtr PictureFilter::PullFrom(Graph& graph) const {
+  FramePtr frame = graph.filters.Pull();
+  if (!frame) return nullptr;
+  frame->time_base = graph.filters.time_base();
+  frame->pkt_duration =
+      options_.fps ? 1 : av_rescale_q(frame->pkt_duration, graph.in_time_base, frame->time_base);
+  TagOutput(*frame);
+  return frame;
 }
 
 FramePtr PictureFilter::Pull() {
   if (ending_) {
-    if (FramePtr frame = ending_->Pull()) {
-      frame->time_base = ending_->time_base();
-      TagOutput(*frame);
-      return frame;
-    }
+    if (FramePtr frame = PullFrom(*ending_)) return frame;
     ending_.reset();
   }
-  if (!graph_) return nullptr;
-  FramePtr frame = graph_->Pull();
-  if (!frame) return nullptr;
-  frame->time_base = graph_->time_base();
-  TagOutput(*frame);
-  return frame;
+  return graph_ ? PullFrom(*graph_) : nullptr;
 }
 
 // What the filters made of RGB is tagged as what they were told to make; others keep their tags.

@@ -32,7 +32,7 @@ class PictureFilter {
 
   // Null flushes.
   void Push(FramePtr frame);
-  // Null if there is nothing (yet). Frames keep their time in `pts` and `time_base`.
+  // Null if there is nothing (yet). Frames keep their time in `pts`, `pkt_duration`, `time_base`.
   FramePtr Pull();
   bool tone_mapped() const { return tone_mapped_; }
 
@@ -50,16 +50,21 @@ class PictureFilter {
 
     bool SameAs(const Shape& other) const;
   };
+  struct Graph {
+    FilterGraph filters;
+    AVRational in_time_base;
+  };
   Shape ShapeOf(const AVFrame& frame) const;
   void Rebuild(const AVFrame& frame, const Shape& shape);
+  FramePtr PullFrom(Graph& graph) const;
   void TagOutput(AVFrame& frame) const;
   std::string Describe(const AVFrame& frame, const Shape& shape);
   std::string DescribeScaling(const Shape& shape, bool tone_map, bool& resized);
   std::string DescribeFormat(const Shape& shape, bool tone_map) const;
 
   const PictureOptions options_;
-  std::optional<FilterGraph> graph_;
-  std::optional<FilterGraph> ending_;  // flushed, with frames left
+  std::optional<Graph> graph_;
+  std::optional<Graph> ending_;  // flushed, with frames left
   Shape shape_;
   std::optional<PictureSize> size_;  // upright, of the output; chosen by the first frame
   bool tone_mapped_ = false;
