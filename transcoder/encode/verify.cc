@@ -108,8 +108,14 @@ void CheckTrack(const FileResult& result, int track, const std::optional<int>& f
   const int64_t inside = counted.at(static_cast<size_t>(*found)).packets;
   // Sound may be packed into packets differently by what reads it; pictures may not. The index of a
   // copy leaves out what an edit list hides.
-  const bool is_copy = result.video.frames_out.load() == 0;
-  const bool exact = std::string_view(kind) == "video" && !is_copy;
+  const int64_t encoded = result.video.frames_in.load();
+  const bool exact = std::string_view(kind) == "video" && encoded > 0;
+  if (exact && result.video.frames_out.load() != encoded) {
+    ThrowMismatch(
+        *result.plan,
+        fmt::format("the encoder gave {} of {} frames", result.video.frames_out.load(), encoded),
+        {{"kind", kind}, {"sent", encoded}, {"found", result.video.frames_out.load()}});
+  }
   if (exact ? inside == sent : (sent == 0 || inside > 0)) return;
   ThrowMismatch(*result.plan,
                 fmt::format("{} of {} {} packets are in the file", inside, sent, kind),
@@ -126,10 +132,43 @@ void CheckPicture(const FileResult& result, const AVCodecParameters& codec) {
                 {{"kind", "video"}});
 }
 
+// Priming, a frame of padding and coarse container clocks.
+constexpr double kSlackSeconds = 0.5;
+
+// Of a track, whatever the container's header says.
+double TrackSeconds(const InputFile& file, const std::vector<Counted>& counted,
+                    const std::optional<int>& track) {
+  if (!track) return 0;
+  const AVStream& stream = file.stream(*track);
+  const Counted& packets = counted.at(static_cast<size_t>(*track));
+  const double told =
+      stream.duration != AV_NOPTS_VALUE ? ToSeconds(stream.duration, stream.time_base) : 0;
+  return std::max(told, packets.end - packets.begin);
+}
+
+// No track goes on where the decoded input has ended; what is copied was not decoded.
+void CheckNotLonger(const Pipeline& pipeline, const FileResult& result, double seconds) {
+  const FilePlan& plan = *result.plan;
+  const bool copies =
+      (plan.video_stream && plan.spec->video && plan.spec->video->codec == VideoCodec::kCopy) ||
+      (plan.audio_stream && plan.spec->audio && plan.spec->audio->codec == AudioCodec::kCopy);
+  if (copies) return;
+  int64_t end_us = 0;
+  for (const std::optional<int>& stream : {plan.video_stream, plan.audio_stream}) {
+    if (stream) end_us = std::max(end_us, pipeline.tally(*stream).end_us.load());
+  }
+  const double decoded = ToSeconds(end_us, kMicroseconds);
+  const bool paced = plan.spec->video && plan.spec->video->fps;
+  const double period = paced ? 1 / *plan.spec->video->fps : 0;
+  if (seconds <= decoded + kSlackSeconds + period) return;
+  ThrowMismatch(
+      plan,
+      fmt::format("the file holds {:.3f} seconds of {:.3f} that were decoded", seconds, decoded),
+      {{"seconds", seconds}, {"decoded_seconds", decoded}});
+}
+
 void CheckSeconds(const FileResult& result, double seconds) {
   const double sent = ToSeconds(result.tally->end_us.load(), kMicroseconds);
-  // Priming, a frame of padding and coarse container clocks.
-  constexpr double kSlackSeconds = 0.5;
   if (seconds + kSlackSeconds >= sent) return;
   ThrowMismatch(*result.plan, fmt::format("the file holds {:.3f} of {:.3f} seconds", seconds, sent),
                 {{"seconds", seconds}, {"planned_seconds", sent}});
@@ -141,7 +180,8 @@ int64_t BytesOf(const std::string& path) {
   return facts.st_size;
 }
 
-OutputFile VerifyFile(const FileResult& result, const std::string& output_dir) {
+OutputFile VerifyFile(const Pipeline& pipeline, const FileResult& result,
+                      const std::string& output_dir) {
   const OutputSpec& spec = *result.plan->spec;
   const std::string name = spec.name + "." + std::string(ExtensionOf(*spec.container));
   const std::string path = output_dir + "/" + name;
@@ -155,6 +195,8 @@ OutputFile VerifyFile(const FileResult& result, const std::string& output_dir) {
   double seconds = file.HeaderSeconds().value_or(0);
   for (const Counted& each : counted) seconds = std::max(seconds, each.end - each.begin);
   CheckSeconds(result, seconds);
+  CheckNotLonger(pipeline, result,
+                 std::max(TrackSeconds(file, counted, video), TrackSeconds(file, counted, audio)));
 
   OutputFile made{.output = spec.name, .path = name, .bytes = BytesOf(path)};
   made.media_type = MediaTypeOf(*spec.container, video.has_value());
@@ -197,7 +239,7 @@ std::vector<OutputFile> VerifyOutputs(const Pipeline& pipeline, const EncodeSpec
   for (const OutputSpec& output : spec.outputs) {
     for (const FileResult& result : pipeline.files()) {
       if (result.plan->spec == &output && result.tally->made.load()) {
-        files.push_back(VerifyFile(result, output_dir));
+        files.push_back(VerifyFile(pipeline, result, output_dir));
       }
     }
     for (const ThumbnailResult& result : pipeline.thumbnails()) {
