@@ -14,7 +14,9 @@
 
 #include "media-fixtures/process.h"
 #include "tests/transcoder/encode_task.h"
+#include "transcoder/encode/ffmpeg_log.h"
 #include "transcoder/encode/sandbox.h"
+#include "transcoder/ffmpeg.h"
 #include "transcoder/zygote_protocol.h"
 
 extern char** environ;
@@ -110,6 +112,10 @@ int TryToBreakOut(const std::string& input, const std::string& output) {
   if (socket(AF_INET, SOCK_STREAM, 0) >= 0 || errno != EPERM) return 6;
   if (fork() >= 0) return 7;
   if (kill(getppid(), 0) == 0) return 8;
+  if (truncate((output + "/../victim").c_str(), 0) == 0) return 9;
+  if (fcntl(STDERR_FILENO, F_SETOWN, getppid()) == 0) return 10;
+  if (fcntl(STDERR_FILENO, F_SETSIG, SIGKILL) == 0) return 11;
+  if (fcntl(STDERR_FILENO, F_GETFD) < 0) return 12;
 #endif
   char* const arguments[] = {const_cast<char*>("/bin/true"), nullptr};
   execve("/bin/true", arguments, environ);
@@ -120,6 +126,7 @@ TEST(Sandbox, RefusesWhatATaskDoesNotNeed) {
   const TempDir folder;
   const std::string output = folder.path() / "out";
   std::filesystem::create_directory(output);
+  std::ofstream(folder.path() / "victim") << "intact";
   const std::string input = FixturePath("single-frame.mp4");
   const pid_t child = fork();
   ASSERT_GE(child, 0);
@@ -128,6 +135,32 @@ TEST(Sandbox, RefusesWhatATaskDoesNotNeed) {
   ASSERT_EQ(waitpid(child, &status, 0), child);
   ASSERT_TRUE(WIFEXITED(status));
   EXPECT_EQ(WEXITSTATUS(status), 100);
+  EXPECT_EQ(std::filesystem::file_size(folder.path() / "victim"), 6U);
+}
+
+// As a damaged input would.
+[[noreturn]] void ComplainALot(const std::string& log) {
+  dup2(open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600), STDERR_FILENO);
+  StartFfmpegLog();
+  const std::string text(500, 'x');
+  for (int i = 0; i < 40'000; ++i) {
+    av_log(nullptr, AV_LOG_ERROR, "%d %s\n", i, text.c_str());
+  }
+  _exit(0);
+}
+
+TEST(FfmpegLog, LeavesOutWhatIsBeyondItsBound) {
+  const TempDir folder;
+  const std::string log = folder.path() / "log";
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) ComplainALot(log);
+  ASSERT_EQ(waitpid(child, nullptr, 0), child);
+  EXPECT_GT(std::filesystem::file_size(log), 7U << 20);
+  EXPECT_LT(std::filesystem::file_size(log), (8U << 20) + 1000);
+  std::ostringstream text;
+  text << std::ifstream(log).rdbuf();
+  EXPECT_TRUE(text.str().ends_with("(the rest of FFmpeg's log is left out)\n"));
 }
 
 // A worker's side of a zygote.
@@ -225,6 +258,20 @@ TEST_F(ZygoteTest, KillsAChildWhenToldTo) {
   EXPECT_EQ(exited.token, "long");
   ASSERT_TRUE(WIFSIGNALED(exited.wait_status));
   EXPECT_EQ(WTERMSIG(exited.wait_status), SIGKILL);
+}
+
+TEST_F(ZygoteTest, OffersItsChildrenToTheOomKillerAndNotItself) {
+  const auto score = [](pid_t pid) {
+    int value = -1;
+    std::ifstream("/proc/" + std::to_string(pid) + "/oom_score_adj") >> value;
+    return value;
+  };
+  const int own = score(getpid());
+  Start("first", Write(runner_.Document(FixturePath("black-24h.mp4"), {Mp4()})));
+  const auto started = std::get<ZygoteStarted>(Reply());
+  ReadALittle();
+  EXPECT_EQ(score(started.pid), 1000);
+  EXPECT_EQ(score(zygote_), own);
 }
 
 TEST_F(ZygoteTest, RefusesATokenThatIsInUse) {

@@ -8,11 +8,15 @@ extern "C" {
 
 #include <array>
 #include <cstdio>
+#include <iterator>
 #include <mutex>
 #include <string_view>
 
 namespace millrace::encode {
 namespace {
+
+// A damaged input can complain at every packet of a day of media.
+constexpr int64_t kMaxLogBytes = int64_t{8} << 20;
 
 struct State {
   std::mutex mutex;
@@ -20,6 +24,7 @@ struct State {
   std::string line;         // begun and not yet ended by a newline
   std::string last_line;    // written last
   int64_t repetitions = 0;  // of last_line, not written
+  int64_t bytes = 0;        // written
 };
 
 State& TheState() {
@@ -37,17 +42,27 @@ void Write(const std::string& line) {
   static_cast<void>(written);  // nobody is left to tell
 }
 
+void Write(State& state, const std::string& line) {
+  if (state.bytes > kMaxLogBytes) return;
+  state.bytes += std::ssize(line);
+  if (state.bytes > kMaxLogBytes) {
+    Write("(the rest of FFmpeg's log is left out)\n");
+    return;
+  }
+  Write(line);
+}
+
 void WriteOnce(State& state, const std::string& line) {
   if (line == state.last_line) {
     ++state.repetitions;
     return;
   }
   if (state.repetitions > 0) {
-    Write("  (the last line came " + std::to_string(state.repetitions) + " more times)\n");
+    Write(state, "  (the last line came " + std::to_string(state.repetitions) + " more times)\n");
   }
   state.repetitions = 0;
   state.last_line = line;
-  Write(line);
+  Write(state, line);
 }
 
 void OnLine(State& state, int level, AVClassCategory category, const std::string& line) {

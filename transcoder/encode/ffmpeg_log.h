@@ -7,7 +7,7 @@ namespace millrace::encode {
 
 // FFmpeg's log is one a process, and a process runs one task: so this is the task's log. Lines of
 // level info and above go to standard error, without the addresses that FFmpeg puts into them, and
-// what is evidence for a verdict is kept. Thread-safe.
+// what is evidence for a verdict is kept. What is beyond 8 MiB is left out. Thread-safe.
 
 // Call before FFmpeg is used.
 void StartFfmpegLog();

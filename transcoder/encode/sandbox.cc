@@ -205,6 +205,11 @@ constexpr auto kRefused = std::to_array<const char*>({
     "setxattr",
     "fsetxattr",
     "lsetxattr",
+    "removexattr",
+    "fremovexattr",
+    "lremovexattr",
+    "truncate",
+    "truncate64",
     "setuid",
     "setgid",
     "setreuid",
@@ -277,6 +282,14 @@ void RestrictCalls() {
   // Nothing may be typed into a terminal.
   RefuseIf(filter.get(), SCMP_SYS(ioctl),
            {.arg = 1, .op = SCMP_CMP_MASKED_EQ, .datum_a = 0xffffffffU, .datum_b = TIOCSTI});
+  // Nor may the kernel be asked to signal another process when a descriptor is ready.
+  for (const int command : {F_SETOWN, F_SETSIG, F_SETOWN_EX}) {
+    RefuseIf(filter.get(), SCMP_SYS(fcntl),
+             {.arg = 1,
+              .op = SCMP_CMP_MASKED_EQ,
+              .datum_a = 0xffffffffU,
+              .datum_b = static_cast<scmp_datum_t>(command)});
+  }
   const int rc = seccomp_load(filter.get());
   if (rc == -EINVAL || rc == -ENOSYS) {
     LogWarning("the kernel has no seccomp filters: system calls are not fenced off");

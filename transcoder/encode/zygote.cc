@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <string_view>
 
 #include "core/error.h"
 #include "core/log.h"
@@ -44,6 +45,16 @@ void ResetSignals() {
   sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
+// Where memory runs out the kernel is to end a task, which can be tried again, and not whoever
+// shares the machine with it. Only a wish: without /proc it is not heard.
+void OfferToOomKiller() {
+  constexpr std::string_view kFirst = "1000";
+  const UniqueFd fd(open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
+  if (!fd || write(fd.get(), kFirst.data(), kFirst.size()) < 0) {
+    LogWarning("the task's oom_score_adj cannot be raised", {{"errno", errno}});
+  }
+}
+
 }  // namespace
 
 Zygote::Zygote(UniqueFd socket) : socket_(std::move(socket)) {
@@ -67,6 +78,7 @@ void Zygote::BecomeTask(const ZygoteRun& run, pid_t zygote) {
   dup2(run.log.get(), STDERR_FILENO);
   socket_.Reset();
   signals_.Reset();
+  OfferToOomKiller();
   const int status = RunTaskProcess(run.task_path, {.report_fd = run.report.get()});
   std::fflush(nullptr);
   // Not exit: what the zygote registered to be done at its end is not the child's.
