@@ -90,7 +90,8 @@ struct EncodeSpec {
 
 inline constexpr size_t kMaxOutputs = 16;
 inline constexpr int kMaxDimensionPx = 8192;
-inline constexpr int kMaxThumbnails = 500;
+inline constexpr int kMaxThumbnails = 500;        // of one output
+inline constexpr int kMaxThumbnailsInAll = 1000;  // of a job
 
 // Looks up a preset by name: an output in JSON without `name`, beside it a `description`.
 // Returns nullptr for an unknown name.

@@ -243,6 +243,7 @@ void ParseOutputs(const nlohmann::json& outputs, const PresetSource& presets, En
     return;
   }
   std::set<std::string> names;
+  int pictures = 0;
   for (size_t i = 0; i < outputs.size(); ++i) {
     const std::string pointer = "/outputs/" + std::to_string(i);
     const auto merged = WithPreset(outputs[i], pointer, presets, errors);
@@ -252,6 +253,13 @@ void ParseOutputs(const nlohmann::json& outputs, const PresetSource& presets, En
     if (!name.empty() && !names.insert(name).second) {
       errors.push_back({pointer + "/name", "'" + name + "' is used by an earlier output"});
     }
+    const auto& thumbnails = spec.outputs.back().thumbnails;
+    pictures += thumbnails ? thumbnails->count : 0;
+  }
+  if (pictures > kMaxThumbnailsInAll) {
+    errors.push_back({"/outputs", "ask for " + std::to_string(pictures) +
+                                      " thumbnails; a job makes at most " +
+                                      std::to_string(kMaxThumbnailsInAll)});
   }
 }
 

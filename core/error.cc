@@ -93,6 +93,13 @@ nlohmann::json FieldsJson(const std::vector<FieldError>& fields) {
   return errors;
 }
 
+// A member that is text, or `otherwise`: what comes from another program may have any shape.
+std::string TextOf(const nlohmann::json& json, const char* key, const char* otherwise) {
+  if (!json.is_object()) return otherwise;
+  const auto found = json.find(key);
+  return found != json.end() && found->is_string() ? found->get<std::string>() : otherwise;
+}
+
 }  // namespace
 
 std::span<const ErrorTraits> AllErrorTraits() { return kTraits; }
@@ -157,15 +164,18 @@ nlohmann::json ToJson(const Error& error) {
 }
 
 Error ErrorFromJson(const nlohmann::json& json) {
-  const std::string name = json.value("code", "internal");
-  const std::string detail = json.value("detail", "");
-  nlohmann::json context = json.value("context", nlohmann::json::object());
+  const std::string name = TextOf(json, "code", "internal");
+  const std::string detail = TextOf(json, "detail", "");
+  nlohmann::json context = nlohmann::json::object();
+  if (json.is_object() && json.contains("context") && json["context"].is_object()) {
+    context = json["context"];
+  }
   const std::optional<ErrorCode> code = ErrorCodeFromName(name);
   if (!code) context["code"] = name;
   if (code == ErrorCode::kInvalidRequest && json.contains("errors")) {
     std::vector<FieldError> fields;
     for (const nlohmann::json& field : json["errors"]) {
-      fields.push_back({field.value("pointer", ""), field.value("detail", "")});
+      fields.push_back({TextOf(field, "pointer", ""), TextOf(field, "detail", "")});
     }
     return Error(std::move(fields));
   }

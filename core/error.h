@@ -121,7 +121,9 @@ class Error : public std::runtime_error {
 };
 
 // {"code","detail","context"?,"errors"?}: how an error travels in message bodies, ledger rows and
-// reports. FromJson maps an unknown code to kInternal and keeps its name in the context.
+// reports. ErrorFromJson takes any JSON: it maps
+// an unknown code to kInternal, keeps its name in the context, and leaves out what has a wrong
+// type.
 nlohmann::json ToJson(const Error& error);
 Error ErrorFromJson(const nlohmann::json& json);
 

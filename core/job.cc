@@ -101,6 +101,19 @@ nlohmann::json OrNull(const std::optional<T>& value) {
   return value ? nlohmann::json(*value) : nlohmann::json();
 }
 
+const nlohmann::json& OrNull(const nlohmann::json* json) {
+  static const nlohmann::json kNull;
+  return json != nullptr ? *json : kNull;
+}
+
+int ParsePriority(Fields& fields) {
+  return static_cast<int>(fields.Integer("priority", 0, 100).value_or(kDefaultPriority));
+}
+
+int ParseMaxAttempts(Fields& fields) {
+  return static_cast<int>(fields.Integer("max_attempts", 1, 20).value_or(kDefaultMaxAttempts));
+}
+
 std::string PhaseOf(const Job& job, const LiveJob& live) {
   switch (job.state) {
     case kRunning:
@@ -215,14 +228,12 @@ JobRequest ParseJobRequest(const nlohmann::json& body, const PresetSource& prese
   } else {
     request.spec = ParseEncodeSpec(*outputs, clip, presets, errors);
   }
-  request.priority =
-      static_cast<int>(fields.Integer("priority", 0, 100).value_or(kDefaultPriority));
+  request.priority = ParsePriority(fields);
   request.external_id = fields.String("external_id").value_or("");
   if (const auto* labels = fields.Raw("labels")) {
     request.labels = ParseLabels(*labels, "/labels", errors);
   }
-  request.max_attempts =
-      static_cast<int>(fields.Integer("max_attempts", 1, 20).value_or(kDefaultMaxAttempts));
+  request.max_attempts = ParseMaxAttempts(fields);
   fields.RefuseOthers();
   if (!errors.empty()) throw Error(std::move(errors));
   return request;
@@ -244,18 +255,22 @@ nlohmann::json ToJson(const JobRequest& request) {
 }
 
 JobRequest JobRequestFromJson(const nlohmann::json& json) {
-  try {
-    JobRequest request;
-    request.input = InputFromJson(json.at("input"));
-    request.spec = SpecFromJson(json.at("spec"));
-    json.at("priority").get_to(request.priority);
-    json.at("external_id").get_to(request.external_id);
-    json.at("labels").get_to(request.labels);
-    json.at("max_attempts").get_to(request.max_attempts);
-    return request;
-  } catch (const nlohmann::json::exception& error) {
-    throw Error(ErrorCode::kProtocolError, std::string("not a job request: ") + error.what());
+  std::vector<FieldError> errors;
+  Fields fields(json, "", errors);
+  JobRequest request;
+  request.input = ParseInput(OrNull(fields.Raw("input")), "/input", errors);
+  request.priority = ParsePriority(fields);
+  request.max_attempts = ParseMaxAttempts(fields);
+  if (const auto* id = fields.Raw("external_id"); id != nullptr && *id != "") {
+    request.external_id = fields.String("external_id").value_or("");
   }
+  request.labels = ParseLabels(OrNull(fields.Raw("labels")), "/labels", errors);
+  if (!errors.empty()) {
+    throw Error(ErrorCode::kProtocolError,
+                std::string("not a job request: ") + Error(std::move(errors)).what());
+  }
+  request.spec = SpecFromJson(OrNull(fields.Raw("spec")));
+  return request;
 }
 
 nlohmann::json JobView(const Job& job, const LiveJob& live) {

@@ -90,6 +90,14 @@ class FolderUploadWriter final : public UploadWriter {
   bool committed_ = false;
 };
 
+// Throws where the system cannot say, e.g. for want of permission.
+bool Exists(const fs::path& path) {
+  std::error_code error;
+  const bool there = fs::exists(path, error);
+  if (error) ThrowStorageError(error.value(), "look for", path);
+  return there;
+}
+
 bool IsInside(const fs::path& path, const fs::path& folder) {
   const auto [end, rest] = std::ranges::mismatch(folder, path);
   return end == folder.end();
@@ -112,7 +120,7 @@ class FolderMediaStore final : public MediaStore {
 
   std::optional<Upload> FindUpload(const std::string& id) const override {
     const fs::path facts = uploads_ / id / kUploadFacts;
-    if (!IsId(id, "upl_") || !fs::exists(facts)) return std::nullopt;
+    if (!IsId(id, "upl_") || !Exists(facts)) return std::nullopt;
     const auto json = nlohmann::json::parse(ReadWholeFile(facts));
     return Upload{.id = json.at("id"),
                   .name = json.at("name"),
@@ -124,7 +132,7 @@ class FolderMediaStore final : public MediaStore {
   fs::path Resolve(const Input& input) const override {
     if (!input.upload.empty()) {
       fs::path data = uploads_ / input.upload / kUploadData;
-      if (!IsId(input.upload, "upl_") || !fs::exists(data)) {
+      if (!IsId(input.upload, "upl_") || !Exists(data)) {
         throw Error(ErrorCode::kUploadNotFound, "there is no upload " + input.upload);
       }
       return data;
@@ -170,7 +178,8 @@ class FolderMediaStore final : public MediaStore {
     const fs::path folder = fs::canonical(outputs_ / job / std::to_string(fence), missing);
     if (missing) return std::nullopt;
     const fs::path file = fs::canonical(folder / fs::path(path), missing);
-    if (missing || !IsInside(file, folder) || !fs::is_regular_file(file)) return std::nullopt;
+    if (missing || !IsInside(file, folder) || !fs::is_regular_file(file, missing))
+      return std::nullopt;
     return file;
   }
 
@@ -182,12 +191,12 @@ class FolderMediaStore final : public MediaStore {
     KeepLogs(letter, partial);
     nlohmann::json report = letter.report;
     report["input"]["file"] = KeepInput(letter.input, partial);
-    WriteFileDurably(partial / "report.json", report.dump(2) + "\n");
+    WriteFileDurably(partial / "report.json",
+                     report.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
     SyncTree(partial);
     RemoveTree(place);
     Rename(partial, place);
     SyncFolder(dead_letters_);
-    for (const auto& [task, fence] : letter.attempts) DiscardWork(task, fence);
     return place;
   }
 
@@ -201,7 +210,7 @@ class FolderMediaStore final : public MediaStore {
     }
     std::error_code missing;
     const fs::path file = fs::canonical(library_ / path, missing);
-    if (missing || !IsInside(file, library_) || !fs::is_regular_file(file)) {
+    if (missing || !IsInside(file, library_) || !fs::is_regular_file(file, missing)) {
       throw Error(ErrorCode::kInvalidRequest, "there is no file '" + path + "' in the library");
     }
     return file;
@@ -219,7 +228,7 @@ class FolderMediaStore final : public MediaStore {
   void KeepLogs(const DeadLetter& letter, const fs::path& folder) const {
     for (const auto& [task, fence] : letter.attempts) {
       const fs::path log = WorkFolder(task, fence) / "log.txt";
-      if (fs::exists(log)) {
+      if (Exists(log)) {
         fs::copy_file(log, folder / ("log-" + std::to_string(fence) + ".txt"));
       }
     }
@@ -227,9 +236,9 @@ class FolderMediaStore final : public MediaStore {
 
   // Returns the name of the input in the folder, or null where the input stays where it is.
   nlohmann::json KeepInput(const Input& input, const fs::path& folder) const {
-    if (input.upload.empty()) return nullptr;
+    if (!IsId(input.upload, "upl_")) return nullptr;
     const fs::path data = uploads_ / input.upload / kUploadData;
-    if (!fs::exists(data)) return nullptr;
+    if (!Exists(data)) return nullptr;
     if (::link(data.c_str(), (folder / "input").c_str()) != 0) {
       // No hard links on this file system: the bytes are copied.
       fs::copy_file(data, folder / "input");

@@ -76,7 +76,8 @@ class MediaStore {
 
   // Makes dead-letter/<job>/ with report.json, the logs of the attempts and the input (linked from
   // uploads; a reference where it is not ours), complete and durable when it returns. Replaces a
-  // folder that an earlier crash left behind. Returns the folder.
+  // folder that an earlier crash left behind, for which the attempts' work folders are kept: they
+  // are discarded once the ledger says that the job is dead. Returns the folder.
   virtual std::filesystem::path WriteDeadLetter(const DeadLetter& letter) = 0;
   virtual std::filesystem::path DeadLetterFolder(const std::string& job) const = 0;
 };

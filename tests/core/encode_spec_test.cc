@@ -198,6 +198,16 @@ TEST(EncodeSpec, NamesEachWrongFieldOfAClip) {
   }
 }
 
+TEST(EncodeSpec, RefusesMoreThumbnailsThanOneReportCanName) {
+  nlohmann::json outputs = nlohmann::json::array();
+  for (const char* name : {"a", "b"}) {
+    outputs.push_back({{"name", name}, {"thumbnails", {{"count", 500}}}});
+  }
+  EXPECT_TRUE(Errors(outputs).empty());
+  outputs.push_back({{"name", "c"}, {"thumbnails", {{"count", 1}}}});
+  EXPECT_THAT(Pointers(Errors(outputs)), ::testing::ElementsAre("/outputs"));
+}
+
 TEST(EncodeSpec, RefusesTwoOutputsOfOneName) {
   EXPECT_THAT(Pointers(Errors({GoodOutput(), GoodOutput()})),
               ::testing::ElementsAre("/outputs/1/name"));

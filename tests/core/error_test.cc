@@ -65,6 +65,15 @@ TEST(Error, KeepsTheNameOfACodeThatANewerProgramSent) {
   EXPECT_EQ(error.context()["code"], "solar_flare");
 }
 
+TEST(Error, ReadsAnyJsonWhatsoever) {
+  for (const char* text :
+       {"null", "7", "[]", "{}", R"({"code":5,"detail":[],"context":"x"})",
+        R"({"code":"x","context":[1]})", R"({"code":"invalid_request","errors":[7,{"pointer":1}]})",
+        R"({"code":"invalid_request","errors":"all"})"}) {
+    EXPECT_NO_THROW(ErrorFromJson(nlohmann::json::parse(text))) << text;
+  }
+}
+
 TEST(Problem, IsWhatRfc9457AsksForAndSaysWhoIsToBlame) {
   const auto problem =
       ProblemJson(Error(std::vector<FieldError>{{"/outputs/0/name", "is required"}}));

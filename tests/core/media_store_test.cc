@@ -151,16 +151,17 @@ TEST_F(MediaStoreTest, KeepsReportLogsAndInputOfADeadJob) {
   const auto report = nlohmann::json::parse(ReadWholeFile(folder / "report.json"));
   EXPECT_EQ(report["version"], 1);
   EXPECT_EQ(report["input"]["file"], "input");
-  EXPECT_EQ(EntriesIn("work"), 0U);
 }
 
 TEST_F(MediaStoreTest, WritesADeadLetterAgainAfterACrash) {
+  Finish("tsk_1", 7, "half");
   const DeadLetter letter{
-      .job_id = NewJobId(), .report = {{"version", 1}}, .input = {}, .attempts = {}};
+      .job_id = NewJobId(), .report = {{"version", 1}}, .input = {}, .attempts = {{"tsk_1", 7}}};
   store_->WriteDeadLetter(letter);
   fs::create_directories(dir_.path() / "dead-letter" / (".partial-" + letter.job_id) / "junk");
   store_->WriteDeadLetter(letter);
   EXPECT_EQ(EntriesIn("dead-letter"), 1U);
+  EXPECT_TRUE(fs::exists(store_->DeadLetterFolder(letter.job_id) / "log-7.txt"));
 }
 
 TEST(Files, NameTheFileThatCannotBeWritten) {
