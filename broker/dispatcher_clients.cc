@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "broker/dispatcher_impl.h"
@@ -80,7 +81,8 @@ void Dispatcher::Impl::OnSubmit(Draft& draft, const std::string& route, const Me
              options_.max_queued) {
     Refuse(draft, route, message,
            Error(ErrorCode::kQueueFull,
-                 std::to_string(options_.max_queued) + " jobs are waiting already"));
+                 std::to_string(options_.max_queued) + " jobs are waiting already",
+                 {{"retry_after_seconds", SecondsUntilRoom(draft.now().monotonic)}}));
   } else {
     std::vector<TaskRecord> tasks = PlanTasks(job);
     JobEntry& entry = jobs_.Add(std::move(job), std::move(tasks), {});
@@ -90,6 +92,11 @@ void Dispatcher::Impl::OnSubmit(Draft& draft, const std::string& route, const Me
     FillSlots(draft);
     ReplyJob(draft, route, message, entry);
   }
+}
+
+int Dispatcher::Impl::SecondsUntilRoom(MonotonicTime now) const {
+  const double per_second = drain_rate_.PerMinute(now) / 60;
+  return static_cast<int>(std::clamp(std::ceil(1 / std::max(per_second, 1e-3)), 1.0, 60.0));
 }
 
 void Dispatcher::Impl::OnCancel(Draft& draft, const std::string& route, const Message& message) {

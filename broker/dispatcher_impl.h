@@ -122,6 +122,9 @@ class Dispatcher::Impl {
   void EndJob(Draft& draft, JobEntry& entry);
   void Discard(Draft& draft, const std::string& task_id, Fence fence);
 
+  // When a client that was refused for a full queue may find room (dispatcher_clients.cc).
+  int SecondsUntilRoom(MonotonicTime now) const;
+
   // dispatcher_views.cc
   LiveJob LiveOf(const JobEntry& entry) const;
 

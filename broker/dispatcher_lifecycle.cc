@@ -84,6 +84,9 @@ void Dispatcher::Impl::EndAttempt(Draft& draft, TaskEntry& task, std::string_vie
   }
   task.lease.reset();
   jobs_.SetDeadline(task, std::nullopt);
+  // The percentage stays, for it never falls; nothing goes on at the old speed.
+  Progress& progress = task.job->progress;
+  progress = Progress{.percent = progress.percent, .outputs = std::move(progress.outputs)};
 }
 
 void Dispatcher::Impl::FinishTask(Draft& draft, TaskEntry& task, nlohmann::json manifest,
@@ -202,10 +205,10 @@ void Dispatcher::Impl::TryEffectLater(TaskEntry& task, Now now) {
 
 void Dispatcher::Impl::EndJob(Draft& draft, JobEntry& entry) {
   entry.job.finished_at = draft.now().wall;
-  // A dead letter has taken what it needs, and the folders with it.
-  const bool discard = entry.job.state != JobState::kDead;
+  // A dead letter has copied what it needs. The folders go after the commit, so that it could be
+  // written again until then.
   for (const Attempt& attempt : entry.attempts) {
-    if (discard && KeepsFolder(attempt)) Discard(draft, attempt.task_id, attempt.fence);
+    if (KeepsFolder(attempt)) Discard(draft, attempt.task_id, attempt.fence);
     settled_.Remember(attempt);
   }
   drain_rate_.Count(draft.now().monotonic);

@@ -19,6 +19,8 @@ std::optional<Error> ErrorOf(Operation operation) {
   } catch (const std::filesystem::filesystem_error& error) {
     const bool full = error.code() == std::errc::no_space_on_device;
     return Error(full ? ErrorCode::kStorageFull : ErrorCode::kStorageError, error.what());
+  } catch (const std::exception& error) {
+    return Error(ErrorCode::kStorageError, error.what());
   }
 }
 

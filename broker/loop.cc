@@ -197,6 +197,9 @@ void Broker::AnswerReads(const std::vector<Read>& reads) {
       reply = reader.Answer(read.request, ReadClock());
     } catch (const Error& error) {
       reply = ErrorReply(read.request.id, error);
+    } catch (const std::exception& error) {
+      LogError("a read was not expected to fail so", {{"error", error.what()}});
+      reply = ErrorReply(read.request.id, Error(ErrorCode::kInternal, error.what()));
     }
     sockets_.Send(Door::kClient, read.peer, reply);
   }

@@ -19,7 +19,6 @@ namespace {
 
 struct Settings {
   CommonSettings common;
-  std::filesystem::path library_dir;
   DispatcherOptions dispatcher;
   bool ping = false;
   int64_t max_queued = static_cast<int64_t>(DispatcherOptions().max_queued);
@@ -27,8 +26,6 @@ struct Settings {
 
 void AddSettings(SettingsParser& parser, Settings& settings) {
   AddCommonSettings(parser, settings.common);
-  parser.Add("library-dir", settings.library_dir,
-             "Folder below which inputs may be given by path (default: such inputs are refused)");
   DispatcherOptions& dispatcher = settings.dispatcher;
   parser.Add("lease", dispatcher.lease, "Silence after which a worker's tasks are given to others");
   parser.Add("beat", dispatcher.beat, "Time between a worker's beats; well below the lease");
@@ -91,14 +88,12 @@ void Serve(const Settings& settings) {
   // Held until everything below is closed: a socket file must not be unlinked under a successor.
   const DataLock lock(common.data_dir);
   const SystemClock clock;
-  Broker broker(
-      {.endpoints = {.client = common.client_endpoint,
-                     .worker = common.worker_endpoint,
-                     .event = common.event_endpoint},
-       .dispatcher = settings.dispatcher},
-      OpenSqliteLedger(common.data_dir / "ledger.db"),
-      OpenFolderMediaStore({.data_dir = common.data_dir, .library_dir = settings.library_dir}),
-      clock);
+  Broker broker({.endpoints = {.client = common.client_endpoint,
+                               .worker = common.worker_endpoint,
+                               .event = common.event_endpoint},
+                 .dispatcher = settings.dispatcher},
+                OpenSqliteLedger(common.data_dir / "ledger.db"),
+                OpenFolderMediaStore({.data_dir = common.data_dir}), clock);
   LogInfo("ready", {{"version", kVersion},
                     {"data_dir", common.data_dir.string()},
                     {"client_endpoint", common.client_endpoint},

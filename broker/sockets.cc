@@ -17,7 +17,7 @@ constexpr int64_t kMaxFrameBytes = 8 * 1024 * 1024;
 // Of one message; more frames than a message has are an error, however many there are.
 constexpr size_t kFramesKept = 8;
 // Replies that wait for one peer. Its own requests wait on its side once kReceiveWater are here.
-constexpr int kSendWater = 10'000;
+constexpr int kSendWater = 1'000;
 constexpr int kReceiveWater = 1'000;
 // How long a closing broker tries to hand over its last replies.
 constexpr int kLingerMs = 500;
