@@ -257,7 +257,7 @@ class BrokerClient::Link {
       last_heard_ = Now();
       try {
         TakeReply(DecodeMessage(frames));
-      } catch (const Error& error) {
+      } catch (const std::exception& error) {
         LogWarning("a reply of the broker is malformed", {{"error", error.what()}});
       }
     }

@@ -26,7 +26,10 @@ void ReadLabels(QueryReader& query, nlohmann::json& filter) {
     if (colon == 0 || colon == std::string::npos) {
       query.Fail("label", "'" + label + "' is not of the form name:value");
     } else {
-      filter["labels"][label.substr(0, colon)] = label.substr(colon + 1);
+      const std::string name = label.substr(0, colon);
+      nlohmann::json& value = filter["labels"][name];
+      if (!value.is_null()) query.Fail("label", "'" + name + "' is asked for more than once");
+      value = label.substr(colon + 1);
     }
   }
 }

@@ -25,7 +25,9 @@ std::string JobPath(const std::string& job_id) { return "/v1/jobs/" + job_id; }
 nlohmann::json WithLinks(nlohmann::json job) {
   const std::string self = JobPath(job.at("id").get<std::string>());
   job["links"] = {{"self", self}, {"attempts", self + "/attempts"}};
-  if (!IsFinished(job)) job["links"]["cancel"] = self + "/cancel";
+  if (!IsFinished(job) && job.at("state") != NameOf(JobState::kPublishing)) {
+    job["links"]["cancel"] = self + "/cancel";
+  }
   for (nlohmann::json& output : job.at("outputs")) {
     for (nlohmann::json& file : output.at("files")) {
       file["url"] =
