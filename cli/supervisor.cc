@@ -112,7 +112,14 @@ void Supervisor::Start(Child& child) {
 
 void Supervisor::StartDue() {
   for (Child& child : children_) {
-    if (child.pid == 0 && child.start_at && *child.start_at <= clock_.Now()) Start(child);
+    if (child.pid != 0 || !child.start_at || *child.start_at > clock_.Now()) continue;
+    try {
+      Start(child);
+    } catch (const Error& error) {
+      // A program that is being replaced, or a full disk: no reason to end the others.
+      Say(error.what());
+      child.start_at = clock_.Now() + child.policy.Ended(clock_.Now());
+    }
   }
 }
 

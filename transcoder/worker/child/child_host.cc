@@ -84,6 +84,11 @@ void ChildHost::StartRun(const Purpose& purpose, const Lease& folder, const Inpu
     LogWarning("a run cannot be started", {{"run", token}, {"detail", error.what()}});
     failed_starts_.push_back({purpose, AsWorkerError(error)});
     Discard(folder);
+  } catch (const std::exception& error) {
+    // The standard library's own, e.g. of a file system that fails under it.
+    LogWarning("a run cannot be started", {{"run", token}, {"detail", error.what()}});
+    failed_starts_.push_back({purpose, Error(ErrorCode::kStorageError, error.what())});
+    Discard(folder);
   }
 }
 
@@ -97,7 +102,7 @@ void ChildHost::Discard(const Lease& lease) {
   try {
     store_.DiscardWork(lease.task, lease.fence);
   } catch (const Error& error) {
-    // The broker's sweep finds it later; the lease itself has ended.
+    // The lease itself has ended; the folder stays behind.
     LogWarning("a work folder cannot be removed", {{"detail", error.what()}});
   }
 }
