@@ -265,11 +265,13 @@ JobRequest JobRequestFromJson(const nlohmann::json& json) {
     request.external_id = fields.String("external_id").value_or("");
   }
   request.labels = ParseLabels(OrNull(fields.Raw("labels")), "/labels", errors);
+  const nlohmann::json* spec = fields.Raw("spec");
+  if (spec == nullptr) fields.Fail("spec", "is required");
   if (!errors.empty()) {
     throw Error(ErrorCode::kProtocolError,
                 std::string("not a job request: ") + Error(std::move(errors)).what());
   }
-  request.spec = SpecFromJson(OrNull(fields.Raw("spec")));
+  request.spec = SpecFromJson(*spec);
   return request;
 }
 

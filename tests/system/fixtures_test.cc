@@ -59,7 +59,7 @@ class FixtureThroughTheService : public testing::TestWithParam<Fixture> {
 
   // What could be saved must be what the warning leaves room for.
   static void ExpectSalvaged(const json& job, const Fixture& fixture) {
-    ASSERT_GT(WarningsOf(job).size(), RemarksOn(ContentsOf(fixture)).size())
+    ASSERT_TRUE(WarnsOfMoreThan(RemarksOn(ContentsOf(fixture)), job))
         << "a success that hides what is missing";
     const json facts = fixtures::MeasureFacts(
         service_->client().Fetch(FilesOf(job, "web")[0], service_->download_dir()));

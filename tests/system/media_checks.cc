@@ -109,6 +109,10 @@ std::set<std::string> WarningsOf(const json& job) {
   return codes;
 }
 
+bool WarnsOfMoreThan(const std::set<std::string>& remarks, const json& job) {
+  return !std::ranges::includes(remarks, WarningsOf(job));
+}
+
 std::set<std::string> RemarksOn(Contents contents) {
   std::set<std::string> codes;
   if (!contents.audio) codes.insert("no_audio");

@@ -29,6 +29,9 @@ struct Contents {
 bool HeaderLies(const nlohmann::json& promised, double held);
 Contents ContentsOf(const fixtures::Fixture& fixture);
 
+// Whether the job has a warning whose code is not among `remarks`.
+bool WarnsOfMoreThan(const std::set<std::string>& remarks, const nlohmann::json& job);
+
 // The codes of the job's warnings; each must come with a sentence.
 std::set<std::string> WarningsOf(const nlohmann::json& job);
 // The warnings that a good H.264/AAC output gets although nothing is wrong: what the input does not
