@@ -44,6 +44,31 @@ TEST(AskBroker, GivesUpWhereNobodyAnswers) {
   }
 }
 
+TEST_F(BrokerClientTest, MakesAPageShorterRatherThanAMessageTooLarge) {
+  constexpr int kJobs = 100;
+  for (int i = 0; i < kJobs; ++i) {
+    Job job = samples::SmallJob();
+    for (int label = 0; label < 32; ++label) {
+      // Six bytes each in JSON: fifty kilobytes a job.
+      job.request.labels["label" + std::to_string(label)] = std::string(256, '\x01');
+    }
+    ASSERT_EQ(client_->Ask("submit", SubmitBody(job)).type, "ok");
+  }
+  int seen = 0;
+  int pages = 0;
+  std::string token;
+  do {
+    const Message page = client_->Ask("list_jobs", {{"page_size", 500}, {"page_token", token}});
+    ASSERT_EQ(page.type, "ok");
+    EXPECT_LE(page.body.dump().size(), kMaxBodyBytes);
+    seen += static_cast<int>(page.body.at("jobs").size());
+    token = page.body.at("next_page_token");
+    ++pages;
+  } while (!token.empty());
+  EXPECT_EQ(seen, kJobs);
+  EXPECT_GT(pages, 1);
+}
+
 TEST_F(BrokerClientTest, AnswersASubmitOnceItIsDurable) {
   const std::string job = SubmitJob(*client_);
   EXPECT_EQ(disk_->commits(), 1);
