@@ -79,6 +79,47 @@ TEST_F(SubmitTest, RefusesMoreThanTheQueueHoldsAndAcceptsAgainWhenItDrains) {
   EXPECT_EQ(ReplyCode(), "ok");
 }
 
+// What a full queue tells a client to wait is the time in which one job ends, as of late.
+TEST_F(SubmitTest, SaysWhenAFullQueueWillHaveRoom) {
+  options.max_queued = 1;
+  Start();
+  const auto refusal = [this] {
+    Submit();
+    EXPECT_EQ(ReplyCode(), "queue_full");
+    return Reply().body.at("context").at("retry_after_seconds").get<int>();
+  };
+  Register("host/1");
+  std::string running = Submit();
+  std::string queued = Submit();
+  EXPECT_EQ(refusal(), 60) << "nothing has ended yet, and no client need wait longer";
+  for (int i = 0; i < 6; ++i) {
+    Advance(10s);
+    BeatAll("host/1");
+    FinishJob(running);
+    Published(running);
+    running = std::exchange(queued, Submit());
+  }
+  EXPECT_EQ(refusal(), 10) << "six have ended in a minute";
+  Advance(4min);
+  EXPECT_EQ(refusal(), 50) << "six in five minutes";
+  Advance(5min);
+  EXPECT_EQ(refusal(), 60);
+}
+
+TEST_F(SubmitTest, AFastQueueHasRoomInASecond) {
+  options.max_queued = 1;
+  Start();
+  Register("host/1");
+  for (int i = 0; i < 40; ++i) {
+    const std::string id = Submit();
+    FinishJob(id);
+    Published(id);
+  }
+  for (int i = 0; i < 3; ++i) Submit();
+  EXPECT_EQ(ReplyCode(), "queue_full");
+  EXPECT_EQ(Reply().body.at("context").at("retry_after_seconds"), 1);
+}
+
 TEST_F(SubmitTest, RefusesWhileDrainingAndGivesOutNothing) {
   const std::string id = Submit();
   dispatcher->StartDraining();
