@@ -15,9 +15,8 @@
 #include "core/log.h"
 #include "core/settings.h"
 
+namespace millrace {
 namespace {
-
-using namespace millrace;
 
 constexpr std::chrono::seconds kShutdownGrace{30};
 
@@ -105,9 +104,7 @@ void Serve(ApiSettings settings) {
   server.Stop(kShutdownGrace);
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int Main(int argc, char** argv) {
   ApiSettings settings;
   SettingsParser parser("millrace-api", "Millrace's HTTP API: takes uploads and encode jobs");
   Declare(parser, settings);
@@ -120,3 +117,8 @@ int main(int argc, char** argv) {
     return 1;
   }
 }
+
+}  // namespace
+}  // namespace millrace
+
+int main(int argc, char** argv) { return millrace::Main(argc, argv); }

@@ -19,7 +19,8 @@ class EncoderSet {
   static EncoderSet NeededFor(const EncodeSpec& spec);
 
   bool Covers(EncoderSet needs) const { return (bits_ & needs.bits_) == needs.bits_; }
-  auto operator<=>(const EncoderSet&) const = default;
+  // clang-tidy 14 takes the zero that the compiler compares with for a pointer.
+  auto operator<=>(const EncoderSet&) const = default;  // NOLINT(modernize-use-nullptr)
 
  private:
   uint32_t bits_ = 0;

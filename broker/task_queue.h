@@ -34,7 +34,8 @@ class TaskQueue {
     EncoderSet needs;
     std::string avoid;  // the name of a worker; empty: none
 
-    auto operator<=>(const Lane&) const = default;
+    // clang-tidy 14 takes the zero that the compiler compares with for a pointer.
+    auto operator<=>(const Lane&) const = default;  // NOLINT(modernize-use-nullptr)
   };
 
   void Add(Place place, Lane lane, TaskEntry* task);

@@ -5,10 +5,10 @@
 
 #include "media-fixtures/facts.h"
 
+namespace millrace::fixtures {
 namespace {
 
 using nlohmann::ordered_json;
-using namespace millrace::fixtures;
 
 ordered_json MeasureAll(const std::filesystem::path& file) {
   ordered_json facts = MeasureFacts(file);
@@ -39,9 +39,7 @@ void Print(ordered_json facts, std::ostream& out) {
   out << "}\n";
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int Main(int argc, char** argv) {
   if (argc < 2) {
     std::cerr << "usage: fixture_facts FILE...\n";
     return 2;
@@ -53,3 +51,8 @@ int main(int argc, char** argv) {
   }
   return 0;
 }
+
+}  // namespace
+}  // namespace millrace::fixtures
+
+int main(int argc, char** argv) { return millrace::fixtures::Main(argc, argv); }

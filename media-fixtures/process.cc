@@ -40,6 +40,7 @@ int WaitFor(pid_t pid) {
 ProcessResult RunProcess(std::vector<std::string> command) {
   command.insert(command.begin(), {"timeout", "60"});
   std::vector<char*> arguments;
+  arguments.reserve(command.size() + 1);
   for (std::string& argument : command) arguments.push_back(argument.data());
   arguments.push_back(nullptr);
 

@@ -15,8 +15,6 @@
 
 namespace {
 
-using millrace::encode::TaskProcessOptions;
-
 constexpr int kSuccess = 0;
 constexpr int kFailure = 1;
 constexpr int kUsage = 2;

@@ -58,12 +58,10 @@ struct InputTally {
 // Gives `item` to each sink: copies to all but the last.
 template <typename Pointer>
 bool FanOut(const std::vector<Sink<Pointer>>& sinks, Pointer item) {
-  for (size_t i = 0; i < sinks.size(); ++i) {
-    const bool last = i + 1 == sinks.size();
-    Pointer each = last ? std::move(item) : (item ? Share(*item) : nullptr);
-    if (!sinks[i](std::move(each))) return false;
+  for (size_t i = 0; i + 1 < sinks.size(); ++i) {
+    if (!sinks[i](item ? Share(*item) : nullptr)) return false;
   }
-  return true;
+  return sinks.empty() || sinks.back()(std::move(item));
 }
 
 }  // namespace millrace::encode

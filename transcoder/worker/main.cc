@@ -8,15 +8,13 @@
 #include "transcoder/worker/settings.h"
 #include "transcoder/worker/worker.h"
 
+namespace millrace {
 namespace {
 
 // Linking FFmpeg and opening its encoders takes a fraction of a second on an idle machine.
 constexpr std::chrono::seconds kCapabilitiesTimeout{60};
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  using namespace millrace;
+int Main(int argc, char** argv) {
   WorkerSettings settings;
   SettingsParser parser("millrace-worker", "Runs the tasks that a Millrace broker hands out.");
   AddWorkerSettings(parser, settings);
@@ -39,3 +37,8 @@ int main(int argc, char** argv) {
   }
   return EXIT_FAILURE;
 }
+
+}  // namespace
+}  // namespace millrace
+
+int main(int argc, char** argv) { return millrace::Main(argc, argv); }
