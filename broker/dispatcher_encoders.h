@@ -19,8 +19,7 @@ class EncoderSet {
   static EncoderSet NeededFor(const EncodeSpec& spec);
 
   bool Covers(EncoderSet needs) const { return (bits_ & needs.bits_) == needs.bits_; }
-  // clang-tidy 14 takes the zero that the compiler compares with for a pointer.
-  auto operator<=>(const EncoderSet&) const = default;  // NOLINT(modernize-use-nullptr)
+  auto operator<=>(const EncoderSet&) const = default;
 
  private:
   uint32_t bits_ = 0;

@@ -34,8 +34,7 @@ class TaskQueue {
     EncoderSet needs;
     std::string avoid;  // the name of a worker; empty: none
 
-    // clang-tidy 14 takes the zero that the compiler compares with for a pointer.
-    auto operator<=>(const Lane&) const = default;  // NOLINT(modernize-use-nullptr)
+    auto operator<=>(const Lane&) const = default;
   };
 
   void Add(Place place, Lane lane, TaskEntry* task);

@@ -56,6 +56,7 @@ std::vector<double> ThumbnailTimes(const ThumbnailSpec& spec,
   if (spec.at_seconds) return {*spec.at_seconds};
   constexpr double kNever = std::numeric_limits<double>::infinity();
   std::vector<double> times;
+  times.reserve(static_cast<size_t>(spec.count));
   for (int i = 0; i < spec.count; ++i) {
     times.push_back(planned_seconds ? *planned_seconds * (i + 0.5) / spec.count : kNever);
   }
