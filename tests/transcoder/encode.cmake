@@ -11,4 +11,4 @@ target_link_libraries(encode_tests PRIVATE
   millrace_encode_lib millrace_fixtures millrace_fixture_facts GTest::gtest_main)
 target_compile_definitions(encode_tests PRIVATE MILLRACE_ENCODE="$<TARGET_FILE:millrace-encode>")
 add_dependencies(encode_tests millrace-encode)
-gtest_discover_tests(encode_tests DISCOVERY_TIMEOUT 60)
+gtest_discover_tests(encode_tests DISCOVERY_TIMEOUT 60 PROPERTIES LABELS encode_tests)
