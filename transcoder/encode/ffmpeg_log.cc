@@ -27,6 +27,8 @@ struct State {
   int64_t bytes = 0;        // written
 };
 
+thread_local bool muted = false;
+
 State& TheState() {
   static State state;
   return state;
@@ -78,7 +80,7 @@ void OnLine(State& state, int level, AVClassCategory category, const std::string
 
 void Callback(void* object, int level, const char* format, va_list arguments) {
   level &= 0xff;
-  if (level > AV_LOG_INFO) return;
+  if (level > AV_LOG_INFO || muted) return;
   std::array<char, 1024> text{};
   if (vsnprintf(text.data(), text.size(), format, arguments) <= 0) return;
   const AVClass* kind = object != nullptr ? *static_cast<const AVClass**>(object) : nullptr;
@@ -107,6 +109,10 @@ FfmpegComplaints Complaints() {
   const std::lock_guard lock(state.mutex);
   return state.complaints;
 }
+
+MutedFfmpegLog::MutedFfmpegLog() { muted = true; }
+
+MutedFfmpegLog::~MutedFfmpegLog() { muted = false; }
 
 void ForgetComplaints() {
   State& state = TheState();

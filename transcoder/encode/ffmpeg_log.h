@@ -21,4 +21,14 @@ FfmpegComplaints Complaints();
 // Forgets them, so that what a later phase complains of is told apart.
 void ForgetComplaints();
 
+// While it lives, what FFmpeg says on this thread is neither written nor kept. For work whose
+// failure means nothing.
+class MutedFfmpegLog {
+ public:
+  MutedFfmpegLog();
+  ~MutedFfmpegLog();
+  MutedFfmpegLog(const MutedFfmpegLog&) = delete;
+  MutedFfmpegLog& operator=(const MutedFfmpegLog&) = delete;
+};
+
 }  // namespace millrace::encode

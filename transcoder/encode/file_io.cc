@@ -18,6 +18,16 @@ constexpr int kWriteBufferBytes = 256 << 10;
 FileIo::FileIo(UniqueFd fd, Mode mode) : fd_(std::move(fd)) {
   struct stat facts {};
   if (fstat(fd_.get(), &facts) == 0) size_ = facts.st_size;
+  MakeContext(mode);
+}
+
+FileIo::FileIo() {
+  MakeContext(Mode::kWrite);
+  // Nothing is gained by gathering what goes nowhere.
+  context_->direct = 1;
+}
+
+void FileIo::MakeContext(Mode mode) {
   const int buffer_bytes = mode == Mode::kRead ? kReadBufferBytes : kWriteBufferBytes;
   auto* buffer = static_cast<uint8_t*>(av_malloc(static_cast<size_t>(buffer_bytes)));
   const bool write = mode == Mode::kWrite;
@@ -27,6 +37,8 @@ FileIo::FileIo(UniqueFd fd, Mode mode) : fd_(std::move(fd)) {
     av_free(buffer);
     throw Error(ErrorCode::kOutOfMemory, "FFmpeg could not allocate memory");
   }
+  // A muxer offers a flush after every packet; it is not taken up before the buffer is full.
+  context_->min_packet_size = buffer_bytes;
 }
 
 FileIo::~FileIo() {
@@ -51,25 +63,49 @@ void FileIo::Advance(int64_t bytes) {
 int FileIo::Read(void* opaque, uint8_t* buffer, int size) {
   auto& self = *static_cast<FileIo*>(opaque);
   ssize_t got = 0;
-  do {
-    got = pread(self.fd_.get(), buffer, static_cast<size_t>(size), self.offset_);
-  } while (got < 0 && errno == EINTR);
+  if (self.reads_zeros_) {
+    got = std::clamp<int64_t>(self.size_ - self.offset_, 0, size);
+    std::memset(buffer, 0, static_cast<size_t>(got));
+  } else {
+    do {
+      got = pread(self.fd_.get(), buffer, static_cast<size_t>(size), self.offset_);
+    } while (got < 0 && errno == EINTR);
+  }
   if (got < 0) return self.Failed(errno);
   if (got == 0) return AVERROR_EOF;
   self.Advance(got);
   return static_cast<int>(got);
 }
 
+// Returns false, and leaves the reason in errno, if not all could be written.
+bool FileIo::Put(const uint8_t* buffer, size_t size) {
+  for (size_t done = 0; done < size;) {
+    const ssize_t put =
+        pwrite(fd_.get(), buffer + done, size - done, offset_ + static_cast<int64_t>(done));
+    if (put < 0 && errno != EINTR) return false;
+    done += static_cast<size_t>(std::max<ssize_t>(put, 0));
+  }
+  return true;
+}
+
+void FileIo::Keep(const uint8_t* buffer, size_t size) {
+  const auto at = static_cast<size_t>(offset_);
+  if (!head_ended_ && at + size > head_.size()) head_.resize(at + size);
+  if (at < head_.size()) std::memcpy(&head_[at], buffer, std::min(size, head_.size() - at));
+}
+
 int FileIo::Write(void* opaque, uint8_t* buffer, int size) {
   auto& self = *static_cast<FileIo*>(opaque);
-  for (int done = 0; done < size;) {
-    const ssize_t put =
-        pwrite(self.fd_.get(), buffer + done, static_cast<size_t>(size - done), self.offset_);
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) return self.Failed(errno);
-    self.Advance(put);
-    done += static_cast<int>(put);
+  const auto bytes = static_cast<size_t>(size);
+  if (self.offset_ < self.position()) {
+    self.rewritten_to_ = std::max(self.rewritten_to_, self.offset_ + size);
   }
+  if (!self.fd_) {
+    self.Keep(buffer, bytes);
+  } else if (!self.Put(buffer, bytes)) {
+    return self.Failed(errno);
+  }
+  self.Advance(size);
   return size;
 }
 

@@ -1,5 +1,7 @@
 #include "transcoder/encode/input_file.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -156,14 +158,30 @@ int RefuseToOpen(AVFormatContext*, AVIOContext**, const char*, int, AVDictionary
 
 }  // namespace
 
+InputFile::InputFile(UniqueFd fd, const InputLimits& limits)
+    : limits_(limits), io_(std::move(fd), FileIo::Mode::kRead) {}
+
 InputFile::InputFile(const std::string& path, const InputLimits& limits)
-    : limits_(limits), io_(OpenForReading(path), FileIo::Mode::kRead) {
+    : InputFile(OpenForReading(path), limits) {
   if (io_.size() == 0) throw Error(kEmptyInput, "the input has no bytes", {{"stage", "open"}});
   deadline_ = std::chrono::steady_clock::now() + limits_.open_deadline;
   Open();
   FindStreams();
   CheckLimits();
   deadline_.reset();
+}
+
+std::unique_ptr<InputFile> InputFile::OpenIndex(const InputFile& probed) {
+  UniqueFd fd(fcntl(probed.io_.fd(), F_DUPFD_CLOEXEC, 0));
+  if (!fd) throw Error(kInputUnreadable, "the input cannot be opened twice");
+  std::unique_ptr<InputFile> file(new InputFile(std::move(fd), probed.limits_));
+  file->deadline_ = std::chrono::steady_clock::now() + file->limits_.open_deadline;
+  file->Open();
+  file->deadline_.reset();
+  // The index tells keyframes; a parser would look for them among the zeros.
+  file->demuxer_->flags |= AVFMT_FLAG_NOPARSE;
+  file->io_.StopReading();
+  return file;
 }
 
 void InputFile::Open() {

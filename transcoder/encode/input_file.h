@@ -29,6 +29,10 @@ class InputFile {
   // kNoStreams, kMediaLimitExceeded, kDeadlineExceeded.
   explicit InputFile(const std::string& path, const InputLimits& limits = {});
 
+  // Opens the file of `probed` once more, for its index alone: no stream is probed, and media reads
+  // as zeros. Throws as above.
+  static std::unique_ptr<InputFile> OpenIndex(const InputFile& probed);
+
   AVFormatContext& format() { return *demuxer_; }
   const AVFormatContext& format() const { return *demuxer_; }
   const AVStream& stream(int index) const { return *demuxer_->streams[index]; }
@@ -46,6 +50,7 @@ class InputFile {
   void Interrupt() { interrupted_.store(true, std::memory_order_relaxed); }
 
  private:
+  InputFile(UniqueFd fd, const InputLimits& limits);
   void Open();
   void FindStreams();
   void CheckLimits() const;

@@ -7,11 +7,9 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <future>
 #include <string_view>
 
 #include "transcoder/encode/plan.h"
-#include "transcoder/encode/sha256.h"
 
 namespace millrace::encode {
 namespace {
@@ -70,8 +68,8 @@ void CopyChapters(const AVFormatContext& from, AVFormatContext& to) {
 
 }  // namespace
 
-MuxStage::MuxStage(MuxOptions options, MuxQueue& in, FileTally& tally)
-    : options_(std::move(options)), in_(in), tally_(tally), tracks_(tally.tracks.size()) {}
+MuxStage::MuxStage(MuxOptions options, FileTally& tally)
+    : options_(std::move(options)), tally_(tally), tracks_(tally.tracks.size()) {}
 
 MuxStage::~MuxStage() = default;
 
@@ -128,7 +126,9 @@ void MuxStage::Begin() {
                                        options_.path.c_str()),
         "make a muxer");
   muxer_.reset(made);
-  io_ = std::make_unique<FileIo>(CreateForWriting(options_.path), FileIo::Mode::kWrite);
+  io_ = options_.rehearsal
+            ? std::make_unique<FileIo>()
+            : std::make_unique<FileIo>(CreateForWriting(options_.path), FileIo::Mode::kWrite);
   muxer_->pb = io_->context();
   muxer_->opaque = this;
   muxer_->io_open = &OpenAgain;
@@ -139,6 +139,15 @@ void MuxStage::Begin() {
     if (tracks_[i].format) AddTrack(i);
   }
   TakeOverMetadata();
+  WriteHeader();
+  while (!waiting_.empty()) {
+    MuxItem item = std::move(waiting_.front());
+    waiting_.pop_front();
+    Write(item.track, *item.packet);
+  }
+}
+
+void MuxStage::WriteHeader() {
   Options options;
   if (IsMov(options_.container)) {
     if (options_.reserved_index_bytes > 0) {
@@ -151,10 +160,11 @@ void MuxStage::Begin() {
   if (options_.container == Container::kMp3) options.Set("id3v2_version", int64_t{3});
   Check(avformat_write_header(muxer_.get(), options.get()), "write the header");
   options.CheckAllTaken(muxer_->oformat->name);
-  while (!waiting_.empty()) {
-    MuxItem item = std::move(waiting_.front());
-    waiting_.pop_front();
-    Write(item.track, *item.packet);
+  avio_flush(io_->context());
+  if (options_.rehearsal) {
+    io_->EndHead();
+  } else {
+    hash_ = std::make_unique<TrailingHash>(options_.path, options_.foresee_head);
   }
 }
 
@@ -184,6 +194,7 @@ void MuxStage::Write(size_t index, AVPacket& packet) {
   track.last_dts = packet.dts;
   NoteTime(index, packet);
   Check(av_interleaved_write_frame(muxer_.get(), &packet), "write a packet");
+  if (hash_) hash_->Written(io_->position());
 }
 
 void MuxStage::Take(MuxItem item) {
@@ -205,24 +216,34 @@ void MuxStage::Take(MuxItem item) {
   if (!begun_ && AllKnown()) Begin();
 }
 
-void MuxStage::Finish() {
-  if (!muxer_) return;
-  tally_.finalizing.store(true);
+void MuxStage::WriteTrailer() {
   Check(av_write_trailer(muxer_.get()), "finish the file");
   avio_flush(io_->context());
   Check(io_->context()->error, "finish the file");
+}
+
+FileHead MuxStage::FinishRehearsal() {
+  if (!muxer_) return {};
+  WriteTrailer();
+  return io_->head();
+}
+
+void MuxStage::Finish() {
+  if (!muxer_) return;
+  tally_.finalizing.store(true);
+  WriteTrailer();
   // One waits for the disk, the other for the processor; both find the file in the page cache.
-  std::future<std::string> hash = std::async(std::launch::async, Sha256OfFile, options_.path);
+  hash_->Complete(io_->rewritten_to());
   if (fsync(io_->fd()) != 0) ThrowStorageError("fsync " + options_.path, errno);
   muxer_.reset();
   io_.reset();
-  tally_.sha256 = hash.get();
+  tally_.sha256 = hash_->Get();
   tally_.made.store(true);
 }
 
-void MuxStage::Run() {
+void MuxStage::Run(MuxQueue& in) {
   for (size_t i = 0; i < tracks_.size();) {
-    std::optional<MuxItem> item = in_.Pop();
+    std::optional<MuxItem> item = in.Pop();
     if (!item) return;
     const bool ends = !item->format && !item->packet;
     Take(std::move(*item));

@@ -12,6 +12,7 @@
 #include "core/encode_spec.h"
 #include "transcoder/encode/file_io.h"
 #include "transcoder/encode/stage.h"
+#include "transcoder/encode/trailing_hash.h"
 
 namespace millrace::encode {
 
@@ -56,6 +57,10 @@ struct MuxOptions {
   const AVFormatContext* input = nullptr;
   std::vector<const AVStream*> input_streams;  // of each track
   bool chapters = false;
+  // What the file will begin with, if that can be known; may be empty.
+  ForeseeHead foresee_head;
+  // Makes no file: only its head, in memory.
+  bool rehearsal = false;
 };
 
 // Writes one output file. It never waits for a certain track: packets are taken in whatever order
@@ -63,17 +68,23 @@ struct MuxOptions {
 // every track is known they are kept, encoded, up to a limit. Interleaving is libavformat's.
 class MuxStage {
  public:
-  MuxStage(MuxOptions options, MuxQueue& in, FileTally& tally);
+  MuxStage(MuxOptions options, FileTally& tally);
   ~MuxStage();
-  void Run();
+  void Run(MuxQueue& in);
+
+  // For a rehearsal, instead of Run: takes one item.
+  void Take(MuxItem item);
+  // After the end of all tracks: what the file would begin with.
+  FileHead FinishRehearsal();
 
  private:
-  void Take(MuxItem item);
   void Begin();
+  void WriteHeader();
   void AddTrack(size_t track);
   void TakeOverMetadata();
   void Write(size_t track, AVPacket& packet);
   void NoteTime(size_t track, const AVPacket& packet);
+  void WriteTrailer();
   void Finish();
   void Check(int rc, const char* what);
   bool AllKnown() const;
@@ -90,7 +101,6 @@ class MuxStage {
   };
 
   const MuxOptions options_;
-  MuxQueue& in_;
   FileTally& tally_;
   std::vector<Track> tracks_;
   bool begun_ = false;
@@ -99,6 +109,7 @@ class MuxStage {
   std::unique_ptr<FileIo> io_;
   std::unique_ptr<FileIo> again_;  // the file for reading, while faststart moves its data
   MuxerPtr muxer_;
+  std::unique_ptr<TrailingHash> hash_;
 };
 
 }  // namespace millrace::encode

@@ -5,6 +5,7 @@
 
 #include "transcoder/encode/audio_stage.h"
 #include "transcoder/encode/ffmpeg_log.h"
+#include "transcoder/encode/rehearsal.h"
 #include "transcoder/encode/video_stage.h"
 
 namespace millrace::encode {
@@ -141,6 +142,22 @@ MuxOptions Pipeline::MuxOptionsOf(const FilePlan& plan) const {
   return options;
 }
 
+// The head of a copy whose index stands in front is foreseen, so that the file can be hashed while
+// it is written.
+ForeseeHead Pipeline::ForeseeHeadOf(const FilePlan& plan, const MuxOptions& options) const {
+  // Two indexes more are in memory meanwhile; this is that of about seven hours.
+  constexpr int64_t kLargestIndex = 64 << 20;
+  if (options.reserved_index_bytes == 0 || options.reserved_index_bytes > kLargestIndex) return {};
+  std::vector<CopiedTrack> tracks;
+  for (const std::optional<int>& stream : {plan.video_stream, plan.audio_stream}) {
+    if (stream) {
+      tracks.push_back({.stream = *stream, .format = CopyRoute::FormatOf(input_.stream(*stream))});
+    }
+  }
+  auto rehearsal = std::make_shared<Rehearsal>(input_, plan_.time, options, std::move(tracks));
+  return [rehearsal](const std::stop_token& stop) { return rehearsal->Run(stop); };
+}
+
 void Pipeline::AddFile(const FilePlan& plan) {
   FileResult& file = files_.emplace_back();
   file.plan = &plan;
@@ -152,9 +169,11 @@ void Pipeline::AddFile(const FilePlan& plan) {
   auto queue = std::make_shared<MuxQueue>(kPacketQueueLength);
   stops_.emplace_back([&target = *queue] { target.Stop(); });
   owned_.push_back(queue);
-  auto mux = std::make_shared<MuxStage>(MuxOptionsOf(plan), *queue, *file.tally);
+  MuxOptions options = MuxOptionsOf(plan);
+  options.foresee_head = ForeseeHeadOf(plan, options);
+  auto mux = std::make_shared<MuxStage>(std::move(options), *file.tally);
   owned_.push_back(mux);
-  stages_.push_back({.name = "mux", .stream = -1, .run = [mux] { mux->Run(); }});
+  stages_.push_back({.name = "mux", .stream = -1, .run = [mux, queue] { mux->Run(*queue); }});
   if (plan.video_stream) {
     file.tally->tracks[static_cast<size_t>(file.video_track)].is_video = true;
     AddVideo(file, static_cast<size_t>(file.video_track), *queue);

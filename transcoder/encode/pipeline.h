@@ -87,6 +87,7 @@ class Pipeline {
   void AddVideo(FileResult& file, size_t track, MuxQueue& mux);
   void AddAudio(FileResult& file, size_t track, MuxQueue& mux);
   void AddCopy(int stream, size_t track, MuxQueue& mux);
+  ForeseeHead ForeseeHeadOf(const FilePlan& plan, const MuxOptions& options) const;
   void AddThumbnails(const ThumbnailPlan& plan);
   void AddDecoder(int stream);
   void AddDemuxer();

@@ -5,9 +5,10 @@
 #include <openssl/evp.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
-#include <memory>
+#include <limits>
 #include <vector>
 
 #include "transcoder/encode/file_io.h"
@@ -16,28 +17,52 @@ namespace millrace::encode {
 namespace {
 
 // Stays in a core's own cache between being read and being hashed.
-constexpr size_t kBufferBytes = 256 << 10;
+constexpr int64_t kBufferBytes = 256 << 10;
+
+void CheckHash(int rc) {
+  if (rc != 1) throw Error(ErrorCode::kInternal, "SHA-256 failed");
+}
 
 }  // namespace
+
+Sha256::Sha256() : context_(EVP_MD_CTX_new(), &EVP_MD_CTX_free) {
+  if (!context_) throw Error(ErrorCode::kOutOfMemory, "out of memory");
+  CheckHash(EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr));
+}
+
+void Sha256::Update(std::span<const uint8_t> bytes) {
+  CheckHash(EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()));
+}
+
+std::string Sha256::Finish() {
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+  unsigned size = 0;
+  CheckHash(EVP_DigestFinal_ex(context_.get(), digest.data(), &size));
+  std::string hex;
+  for (unsigned i = 0; i < size; ++i) hex += fmt::format("{:02x}", digest[i]);
+  return hex;
+}
+
+int64_t UpdateFromFile(Sha256& hash, int fd, int64_t begin, int64_t end) {
+  std::vector<uint8_t> buffer(kBufferBytes);
+  while (begin < end) {
+    const auto wanted = static_cast<size_t>(std::min(end - begin, kBufferBytes));
+    const ssize_t got = pread(fd, buffer.data(), wanted, begin);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) ThrowStorageError("read an output file", errno);
+    if (got == 0) break;
+    hash.Update({buffer.data(), static_cast<size_t>(got)});
+    begin += got;
+  }
+  return begin;
+}
 
 std::string Sha256OfFile(const std::string& path) {
   const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   if (!fd) ThrowStorageError("open " + path, errno);
-  const std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> hash(EVP_MD_CTX_new(), &EVP_MD_CTX_free);
-  std::vector<unsigned char> buffer(kBufferBytes);
-  bool ok = hash != nullptr && EVP_DigestInit_ex(hash.get(), EVP_sha256(), nullptr) == 1;
-  ssize_t got = 0;
-  while (ok && (got = read(fd.get(), buffer.data(), buffer.size())) > 0) {
-    ok = EVP_DigestUpdate(hash.get(), buffer.data(), static_cast<size_t>(got)) == 1;
-  }
-  if (got < 0) ThrowStorageError("read " + path, errno);
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-  unsigned size = 0;
-  ok = ok && EVP_DigestFinal_ex(hash.get(), digest.data(), &size) == 1;
-  if (!ok) throw Error(ErrorCode::kInternal, "SHA-256 failed");
-  std::string hex;
-  for (unsigned i = 0; i < size; ++i) hex += fmt::format("{:02x}", digest[i]);
-  return hex;
+  Sha256 hash;
+  UpdateFromFile(hash, fd.get(), 0, std::numeric_limits<int64_t>::max());
+  return hash.Finish();
 }
 
 }  // namespace millrace::encode
