@@ -191,7 +191,7 @@ TEST_F(ApiJobsTest, SurvivesARequestThatMeetsARestart) {
 
 TEST_F(ApiJobsTest, ShowsTheAttempts) {
   const nlohmann::json attempts = {{{"task", "tsk_1"}, {"fence", 3}, {"outcome", "failed"}}};
-  broker_.On(client::kAttempts, [&](const nlohmann::json&) -> ScriptedBroker::Reply {
+  broker_.On(client::kAttempts, [attempts](const nlohmann::json&) -> ScriptedBroker::Reply {
     return nlohmann::json{{"attempts", attempts}};
   });
   const RawReply reply = Get(path_ + "/attempts");

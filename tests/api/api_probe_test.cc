@@ -9,7 +9,7 @@ using ApiProbeTest = ApiTest;
 
 TEST_F(ApiProbeTest, ShowsWhatTheMediaContains) {
   const nlohmann::json media = {{"duration_seconds", 5}};
-  broker_.On(client::kProbe, [&](const nlohmann::json&) -> ScriptedBroker::Reply {
+  broker_.On(client::kProbe, [media](const nlohmann::json&) -> ScriptedBroker::Reply {
     return nlohmann::json{{"media", media}};
   });
   const std::string upload = Upload("hello");

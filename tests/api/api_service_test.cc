@@ -43,9 +43,10 @@ TEST_F(ApiServiceTest, IsNotReadyWhileItDrains) {
 TEST_F(ApiServiceTest, ShowsQueueAndWorkers) {
   const nlohmann::json queue = {{"queued", 3}, {"running", 1}};
   const nlohmann::json workers = {{"workers", {{{"name", "host/1"}}}}};
-  broker_.On(client::kQueue, [&](const nlohmann::json&) -> ScriptedBroker::Reply { return queue; });
+  broker_.On(client::kQueue,
+             [queue](const nlohmann::json&) -> ScriptedBroker::Reply { return queue; });
   broker_.On(client::kWorkers,
-             [&](const nlohmann::json&) -> ScriptedBroker::Reply { return workers; });
+             [workers](const nlohmann::json&) -> ScriptedBroker::Reply { return workers; });
   EXPECT_EQ(Body(Get("/v1/queue")), queue);
   EXPECT_EQ(Body(Get("/v1/workers")), workers);
   ExpectProblem(Get("/v1/queue?x=1"), 400, "invalid_request");

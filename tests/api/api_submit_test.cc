@@ -1,3 +1,6 @@
+#include <atomic>
+#include <memory>
+
 #include "core/message.h"
 #include "tests/api/api_fixture.h"
 
@@ -211,9 +214,9 @@ TEST_F(ApiSubmitTest, PassesTheBrokersRefusalOn) {
 }
 
 TEST_F(ApiSubmitTest, RepeatsAnUnansweredRequestUnderTheSameJobId) {
-  int asked = 0;
-  broker_.On(client::kSubmit, [&](const nlohmann::json& body) -> ScriptedBroker::Reply {
-    if (++asked < 3) return std::monostate();
+  const auto asked = std::make_shared<std::atomic<int>>(0);
+  broker_.On(client::kSubmit, [asked](const nlohmann::json& body) -> ScriptedBroker::Reply {
+    if (++*asked < 3) return std::monostate();
     return nlohmann::json{{"job", JobInState(body.at("job_id"), JobState::kQueued)}};
   });
   const RawReply reply = Post("/v1/jobs", Valid());

@@ -59,7 +59,7 @@ TEST(Program, RunsEveryEncoderInItsSandbox) {
   }
   const auto ran = RunProcess(
       {MILLRACE_ENCODE, Write(runner.Document(FixturePath("mkv-h264-aac.mkv"), outputs))});
-  EXPECT_EQ(ran.exit_code, 0);
+  EXPECT_EQ(ran.exit_code, 0) << ran.out;
   EXPECT_EQ(ParseReport(ran.out).manifest.files.size(), 3U);
 }
 
