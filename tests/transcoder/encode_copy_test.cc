@@ -4,16 +4,23 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cctype>
+#include <chrono>
 #include <condition_variable>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <mutex>
+#include <sstream>
+#include <thread>
 
+#include "media-fixtures/process.h"
 #include "tests/transcoder/encode_task.h"
 #include "transcoder/encode/copy_route.h"
+#include "transcoder/encode/demux_stage.h"
 #include "transcoder/encode/ffmpeg_log.h"
+#include "transcoder/encode/pipeline.h"
 #include "transcoder/encode/rehearsal.h"
 #include "transcoder/encode/sha256.h"
 #include "transcoder/encode/trailing_hash.h"
@@ -125,6 +132,95 @@ INSTANTIATE_TEST_SUITE_P(Encode, CopiedFixture,
                            return name;
                          });
 
+// The checksums of all packets, as `ffmpeg -f framemd5` tells them without their times.
+std::vector<std::string> PacketsOf(const std::filesystem::path& path) {
+  const auto read = fixtures::RunProcess(
+      {"ffmpeg", "-v", "error", "-i", path, "-map", "0:v", "-c", "copy", "-f", "framemd5", "-"});
+  EXPECT_EQ(read.exit_code, 0);
+  std::vector<std::string> sums;
+  std::istringstream lines(read.out);
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.starts_with('#')) sums.push_back(line.substr(line.rfind(' ')));
+  }
+  return sums;
+}
+
+class CopiedFragments : public testing::TestWithParam<const char*> {};
+
+// With a segment index (single-file DASH) the demuxer passes one fragment when it opens the file,
+// and knows of no frame behind it. The second kind has the first frames in the index in front.
+TEST_P(CopiedFragments, AreAllThere) {
+  const TempDir folder;
+  const std::filesystem::path path = folder.path() / "fragments.mp4";
+  const auto made = fixtures::RunProcess(
+      {"ffmpeg", "-v", "error", "-stream_loop", "70", "-i", FixturePath("long-gop-h264.mp4"), "-c",
+       "copy", "-movflags", std::string("default_base_moof+global_sidx+") + GetParam(),
+       "-frag_duration", "1000000", path});
+  ASSERT_EQ(made.exit_code, 0);
+  // Padding behind it would not do: the demuxer trusts an index that reaches the end of the file.
+  ASSERT_GT(std::filesystem::file_size(path), 16U << 20);
+  TaskRunner runner;
+  const Ended ended = runner.Run(path, {Copy()});
+  ASSERT_TRUE(ended.succeeded) << ended.error;
+  const std::filesystem::path copy = runner.PathOf(*ended.Find("out"));
+  const std::vector<std::string> packets = PacketsOf(copy);
+  EXPECT_EQ(packets.size(), 71U * 250);
+  EXPECT_TRUE(packets == PacketsOf(path));
+}
+
+INSTANTIATE_TEST_SUITE_P(Encode, CopiedFragments, testing::Values("empty_moov", "frag_keyframe"),
+                         [](const auto& info) { return std::string(info.param); });
+
+TEST(MuxStage, RewritesTheFileWhereItsIndexNeedsMoreRoom) {
+  const TempDir folder;
+  const std::string path = folder.path() / "out.mp4";
+  InputFile input(FixturePath("long-gop-h264.mp4"));
+  const Plan plan = [&] {
+    EncodeSpec spec;
+    spec.outputs = {Copy()};
+    return MakePlan(input, spec);
+  }();
+  MuxOptions options{.container = Container::kMp4, .path = path, .input = &input.format()};
+  options.reserved_index_bytes = 500;
+  options.input_streams = {&input.stream(0)};
+  FileTally tally(1);
+  MuxStage mux(options, tally);
+  MuxQueue queue(10'000);
+  queue.Push({.track = 0, .format = CopyRoute::FormatOf(input.stream(0)), .packet = nullptr});
+  CopyRoute route(input.stream(0), plan.time, 0,
+                  [&](MuxItem item) { return queue.Push(std::move(item)); });
+  std::vector<DemuxStage::Route> routes;
+  StreamTally stream_tally;
+  routes.push_back({.stream = 0,
+                    .sinks = {[&](PacketPtr packet) { return route.Take(std::move(packet)); }},
+                    .tally = &stream_tally});
+  InputTally input_tally;
+  DemuxStage(input, plan.time, std::move(routes), input_tally).Run();
+  mux.Run(queue);
+  EXPECT_TRUE(PacketsOf(path) == PacketsOf(FixturePath("long-gop-h264.mp4")));
+  EXPECT_EQ(tally.sha256, Sha256OfFile(path));
+  EXPECT_GT(LayoutOf(ReadFile(path)).index_bytes, 500);
+}
+
+bool IsForeseen(const std::filesystem::path& path) {
+  const TempDir folder;
+  InputFile input(path);
+  EncodeSpec spec;
+  spec.outputs = {Copy()};
+  const Plan plan = MakePlan(input, spec);
+  const Pipeline pipeline(input, plan, {.output_dir = folder.path(), .threads = 1});
+  const bool foreseen = pipeline.files().front().head_is_foreseen;
+  EXPECT_EQ(pipeline.ProgressOutputs().front().finalize_share, foreseen ? 0.1 : 0.4);
+  return foreseen;
+}
+
+TEST(Pipeline, ForeseesTheHeadOfALargeCopyWithAnIndex) {
+  const TempDir folder;
+  EXPECT_TRUE(IsForeseen(Enlarged(folder.path(), "av-sync.mp4")));
+  EXPECT_FALSE(IsForeseen(Enlarged(folder.path(), "fragmented.mp4")));
+  EXPECT_FALSE(IsForeseen(FixturePath("av-sync.mp4")));
+}
+
 TEST(Rehearsal, StopsWhenAsked) {
   InputFile input(FixturePath("av-sync.mp4"));
   EncodeSpec spec;
@@ -181,7 +277,59 @@ void ExpectRightHash(ForeseeHead foresee) {
   EXPECT_EQ(hash.Get(), Sha256OfFile(file.path()));
 }
 
-TEST(TrailingHash, FollowsTheWriter) { ExpectRightHash(Foresee(kHead)); }
+TEST(TrailingHash, FollowsTheWriter) {
+  GrowingFile file(kHead);
+  TrailingHash hash(file.path(), Foresee(kHead));
+  file.Grow(8 * kMebibyte);
+  hash.Written(file.size());
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (hash.followed() < 8 * kMebibyte && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(hash.followed(), 8 * kMebibyte);
+  file.Grow(700'001);
+  file.WriteHead();
+  hash.Complete(std::ssize(kHead));
+  EXPECT_EQ(hash.Get(), Sha256OfFile(file.path()));
+  EXPECT_EQ(hash.followed(), 8 * kMebibyte);
+}
+
+// Waits until it is asked to stop; says then what the head is.
+ForeseeHead ForeseeLate(const FileHead& head, std::atomic<bool>& stopped) {
+  return [&, head](const std::stop_token& stop) {
+    std::mutex mutex;
+    std::unique_lock lock(mutex);
+    std::condition_variable_any never;
+    never.wait(lock, stop, [] { return false; });
+    stopped = stop.stop_requested();
+    return std::optional(head);
+  };
+}
+
+TEST(TrailingHash, WaitsForNoHeadOnceTheFileIsComplete) {
+  GrowingFile file(kHead);
+  std::atomic<bool> stopped{false};
+  TrailingHash hash(file.path(), ForeseeLate(kHead, stopped));
+  file.Grow(3 * kMebibyte);
+  hash.Written(file.size());
+  file.WriteHead();
+  hash.Complete(std::ssize(kHead));
+  EXPECT_EQ(hash.Get(), Sha256OfFile(file.path()));
+  EXPECT_TRUE(stopped);
+}
+
+// A file of 64 GiB, nearly all of it a hole: to hash it takes more than half a minute.
+TEST(TrailingHash, StopsInTheMiddle) {
+  const auto begin = std::chrono::steady_clock::now();
+  for (const bool foreseen : {true, false}) {
+    GrowingFile file(kHead);
+    file.WriteHead();
+    std::filesystem::resize_file(file.path(), uintmax_t{1} << 36);
+    TrailingHash hash(file.path(), foreseen ? Foresee(kHead) : ForeseeHead());
+    hash.Complete(std::ssize(kHead));
+  }
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(20));
+}
 
 TEST(TrailingHash, BeginsAgainWhereTheHeadIsNotAsForeseen) {
   FileHead other = kHead;
@@ -209,16 +357,9 @@ TEST(TrailingHash, BeginsAgainWhereMediaWereWrittenTwice) {
 
 TEST(TrailingHash, EndsWithItsWriter) {
   GrowingFile file(kHead);
-  bool stopped = false;
+  std::atomic<bool> stopped{false};
   {
-    TrailingHash hash(file.path(), [&](const std::stop_token& stop) {
-      std::mutex mutex;
-      std::unique_lock lock(mutex);
-      std::condition_variable_any never;
-      never.wait(lock, stop, [] { return false; });
-      stopped = stop.stop_requested();
-      return std::optional<FileHead>();
-    });
+    TrailingHash hash(file.path(), ForeseeLate(kHead, stopped));
     file.Grow(kMebibyte);
     hash.Written(file.size());
   }

@@ -287,7 +287,11 @@ int64_t InputFile::MissingBytes() const {
 
 int64_t InputFile::IndexedFrames(int index) const {
   if (std::string_view(demuxer_->iformat->name) != "mov,mp4,m4a,3gp,3g2,mj2") return 0;
-  return avformat_index_get_entries_count(demuxer_->streams[index]);
+  // The tables of a fragmented file are empty, and of its fragments only those that were passed are
+  // known. Edit lists make for more entries than frames, or fewer.
+  AVStream* stream = demuxer_->streams[index];
+  if (stream->nb_frames == 0) return 0;
+  return std::max<int64_t>(stream->nb_frames, avformat_index_get_entries_count(stream));
 }
 
 bool IsAttachedPicture(const AVStream& stream) {

@@ -43,7 +43,8 @@ class InputFile {
   std::optional<double> HeaderSeconds() const;
   // How many bytes the container's own index points at beyond the end of the file.
   int64_t MissingBytes() const;
-  // Frames that the container's index promises for a stream; 0 if it has none.
+  // Frames that the container's index promises for a stream; 0 if it has none, or is spread over
+  // the file. A promise is all it is: fragments may follow.
   int64_t IndexedFrames(int stream) const;
 
   // Makes a running and every later read end with AVERROR_EXIT.

@@ -3,6 +3,10 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+extern "C" {
+#include <libavutil/opt.h>
+}
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -46,6 +50,16 @@ void CopyTags(const AVDictionary* from, AVDictionary** to) {
   }
 }
 
+int64_t TagBytes(const AVDictionary* tags) {
+  constexpr int64_t kBoxes = 64;  // that are around each
+  int64_t bytes = 0;
+  const AVDictionaryEntry* tag = nullptr;
+  while ((tag = av_dict_get(tags, "", tag, AV_DICT_IGNORE_SUFFIX)) != nullptr) {
+    bytes += kBoxes + std::ssize(std::string_view(tag->value));
+  }
+  return bytes;
+}
+
 void CopyChapters(const AVFormatContext& from, AVFormatContext& to) {
   for (unsigned i = 0; i < from.nb_chapters; ++i) {
     const AVChapter& chapter = *from.chapters[i];
@@ -67,6 +81,19 @@ void CopyChapters(const AVFormatContext& from, AVFormatContext& to) {
 }
 
 }  // namespace
+
+int64_t LargestIndexBytes(const AVStream& track, int64_t packets) {
+  constexpr int64_t kPerPicture = 45;  // stsz, stts, ctts, stss, stsc, co64, sdtp
+  constexpr int64_t kPerSound = 32;    // stsz, stts, stsc, co64
+  const bool video = track.codecpar->codec_type == AVMEDIA_TYPE_VIDEO;
+  return packets * (video ? kPerPicture : kPerSound) + track.codecpar->extradata_size +
+         TagBytes(track.metadata);
+}
+
+int64_t LargestIndexBytes(const AVFormatContext& format) {
+  constexpr int64_t kFixed = 64 << 10;
+  return kFixed + TagBytes(format.metadata);
+}
 
 MuxStage::MuxStage(MuxOptions options, FileTally& tally)
     : options_(std::move(options)), tally_(tally), tracks_(tally.tracks.size()) {}
@@ -161,6 +188,8 @@ void MuxStage::WriteHeader() {
   Check(avformat_write_header(muxer_.get(), options.get()), "write the header");
   options.CheckAllTaken(muxer_->oformat->name);
   avio_flush(io_->context());
+  // The room is in front of an empty box and the beginning of the media's.
+  reserved_at_ = avio_tell(io_->context()) - 16 - options_.reserved_index_bytes;
   if (options_.rehearsal) {
     io_->EndHead();
   } else {
@@ -216,6 +245,30 @@ void MuxStage::Take(MuxItem item) {
   if (!begun_ && AllKnown()) Begin();
 }
 
+bool MuxStage::IndexFits() const {
+  if (options_.reserved_index_bytes == 0) return true;
+  int64_t bytes = LargestIndexBytes(*muxer_);
+  for (size_t i = 0; i < tracks_.size(); ++i) {
+    if (tracks_[i].stream == nullptr) continue;
+    bytes += LargestIndexBytes(*tracks_[i].stream, tally_.tracks[i].packets.load());
+  }
+  return bytes <= options_.reserved_index_bytes;
+}
+
+// The muxer would write its index over the media, and only then complain. Instead it is made to
+// move the media away, as it does where no room was kept; the room moves along, as a box to skip.
+void MuxStage::GiveUpReservedRoom() {
+  AVIOContext* io = io_->context();
+  const int64_t end = avio_tell(io);
+  avio_seek(io, reserved_at_, SEEK_SET);
+  avio_wb32(io, static_cast<unsigned>(options_.reserved_index_bytes));
+  avio_wl32(io, MKTAG('f', 'r', 'e', 'e'));
+  avio_seek(io, end, SEEK_SET);
+  // With a size set it would take the room for the end of what is to be moved.
+  Check(av_opt_set_int(muxer_->priv_data, "moov_size", 0, 0), "finish the file");
+  Check(av_opt_set(muxer_->priv_data, "movflags", "+faststart", 0), "finish the file");
+}
+
 void MuxStage::WriteTrailer() {
   Check(av_write_trailer(muxer_.get()), "finish the file");
   avio_flush(io_->context());
@@ -223,7 +276,7 @@ void MuxStage::WriteTrailer() {
 }
 
 FileHead MuxStage::FinishRehearsal() {
-  if (!muxer_) return {};
+  if (!muxer_ || !IndexFits()) return {};
   WriteTrailer();
   return io_->head();
 }
@@ -231,6 +284,7 @@ FileHead MuxStage::FinishRehearsal() {
 void MuxStage::Finish() {
   if (!muxer_) return;
   tally_.finalizing.store(true);
+  if (!IndexFits()) GiveUpReservedRoom();
   WriteTrailer();
   // One waits for the disk, the other for the processor; both find the file in the page cache.
   hash_->Complete(io_->rewritten_to());

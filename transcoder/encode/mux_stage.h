@@ -51,8 +51,10 @@ struct FileTally {
 
 struct MuxOptions {
   Container container = Container::kMp4;
-  std::string path;                  // in the output folder
-  int64_t reserved_index_bytes = 0;  // room for mov's index in front: saves rewriting the file
+  std::string path;  // in the output folder
+  // Room for mov's index in front, which saves rewriting the file. It may turn out too small: then
+  // the file is rewritten.
+  int64_t reserved_index_bytes = 0;
   // Of the input, must outlive the stage: metadata and (if `chapters`) chapters are taken over.
   const AVFormatContext* input = nullptr;
   std::vector<const AVStream*> input_streams;  // of each track
@@ -62,6 +64,11 @@ struct MuxOptions {
   // Makes no file: only its head, in memory.
   bool rehearsal = false;
 };
+
+// Upper bounds of what mov's index needs, in bytes: for a track of so many packets, and for the
+// rest of it. The streams and the format of the input will do as well as those of the output.
+int64_t LargestIndexBytes(const AVStream& track, int64_t packets);
+int64_t LargestIndexBytes(const AVFormatContext& format);
 
 // Writes one output file. It never waits for a certain track: packets are taken in whatever order
 // they come, so a track that starts late (or never) cannot hold up the others. Until the format of
@@ -84,6 +91,8 @@ class MuxStage {
   void TakeOverMetadata();
   void Write(size_t track, AVPacket& packet);
   void NoteTime(size_t track, const AVPacket& packet);
+  bool IndexFits() const;
+  void GiveUpReservedRoom();
   void WriteTrailer();
   void Finish();
   void Check(int rc, const char* what);
@@ -104,6 +113,7 @@ class MuxStage {
   FileTally& tally_;
   std::vector<Track> tracks_;
   bool begun_ = false;
+  int64_t reserved_at_ = 0;      // where the room for the index begins
   std::deque<MuxItem> waiting_;  // for the formats of the other tracks
   int64_t waiting_bytes_ = 0;
   std::unique_ptr<FileIo> io_;

@@ -103,24 +103,19 @@ PictureOptions Pipeline::PictureOptionsOf(int index) const {
           .still_format = AV_PIX_FMT_NONE};
 }
 
-// An upper bound of what mov's index needs: its tables have at most so many bytes for each sample.
 int64_t Pipeline::ReservedIndexBytes(const FilePlan& plan) const {
-  constexpr int64_t kPerPicture = 44;  // stsz, stts, ctts, stss, stsc, co64
-  constexpr int64_t kPerSound = 32;    // stsz, stts, stsc, co64
-  constexpr int64_t kFixed = 64 << 10;
   constexpr int64_t kWorthwhile = 16 << 20;
   const bool mov =
       plan.spec->container == Container::kMp4 || plan.spec->container == Container::kM4a;
   if (!mov || !CopiesOnly(*plan.spec) || plan_.time.trimmed_start || plan_.time.clip) return 0;
   // A small file is rewritten faster than its reserve is worth.
   if (input_.io().size() < kWorthwhile) return 0;
-  int64_t bytes = kFixed;
-  for (const auto& [stream, each] :
-       {std::pair(plan.video_stream, kPerPicture), std::pair(plan.audio_stream, kPerSound)}) {
+  int64_t bytes = LargestIndexBytes(input_.format());
+  for (const std::optional<int>& stream : {plan.video_stream, plan.audio_stream}) {
     if (!stream) continue;
     const int64_t frames = input_.IndexedFrames(*stream);
     if (frames == 0) return 0;
-    bytes += frames * each + input_.stream(*stream).codecpar->extradata_size;
+    bytes += LargestIndexBytes(input_.stream(*stream), frames);
   }
   return input_.format().nb_chapters > 0 ? 0 : bytes;
 }
@@ -171,6 +166,7 @@ void Pipeline::AddFile(const FilePlan& plan) {
   owned_.push_back(queue);
   MuxOptions options = MuxOptionsOf(plan);
   options.foresee_head = ForeseeHeadOf(plan, options);
+  file.head_is_foreseen = static_cast<bool>(options.foresee_head);
   auto mux = std::make_shared<MuxStage>(std::move(options), *file.tally);
   owned_.push_back(mux);
   stages_.push_back({.name = "mux", .stream = -1, .run = [mux, queue] { mux->Run(*queue); }});
@@ -375,8 +371,11 @@ std::vector<ProgressEstimator::Output> Pipeline::ProgressOutputs() const {
   std::vector<ProgressEstimator::Output> outputs;
   for (const FileResult& file : files_) {
     const OutputSpec& spec = *file.plan->spec;
-    outputs.push_back(
-        {.name = spec.name, .cost = CostOf(spec), .finalize_share = CopiesOnly(spec) ? 0.4 : 0.02});
+    // Otherwise a copy is read once more in the end, to hash it, and perhaps to move its media.
+    const double of_copy = file.head_is_foreseen ? 0.1 : 0.4;
+    outputs.push_back({.name = spec.name,
+                       .cost = CostOf(spec),
+                       .finalize_share = CopiesOnly(spec) ? of_copy : 0.02});
   }
   for (const ThumbnailResult& each : thumbnails_) {
     outputs.push_back({.name = each.plan->spec->name, .cost = 1, .finalize_share = 0});

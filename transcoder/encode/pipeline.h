@@ -28,6 +28,7 @@ struct FileResult {
   EncodeTally video;  // of what was encoded; zeros for a copy
   EncodeTally audio;
   std::atomic<bool> tone_mapped{false};
+  bool head_is_foreseen = false;  // so that it is hashed while it is written
   // Which of tally->tracks; -1: there is none.
   int video_track = -1;
   int audio_track = -1;
