@@ -63,6 +63,7 @@ pid_t Spawn(const SpawnOrder& order) {
   std::vector<std::string> words = {order.program.string()};
   words.insert(words.end(), order.arguments.begin(), order.arguments.end());
   std::vector<char*> arguments;
+  arguments.reserve(words.size() + 1);
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   pid_t pid = 0;
