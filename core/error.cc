@@ -29,6 +29,9 @@ constexpr auto kTraits = std::to_array<ErrorTraits>({
     {kJobFinished, "job_finished", 409, "The job has already ended", kRequest, kPermanent},
     {kIdempotencyConflict, "idempotency_conflict", 422,
      "The idempotency key was used for another request", kRequest, kPermanent},
+    {kDeadLetterNotFound, "dead_letter_not_found", 404, "There is no such dead letter", kRequest,
+     kPermanent},
+    {kRedriveNotFound, "redrive_not_found", 404, "There is no such redrive", kRequest, kPermanent},
 
     {kEmptyInput, "empty_input", 422, "The input has no bytes", kMedia, kPermanent},
     {kNotMedia, "not_media", 422, "The input is not media that can be read", kMedia, kPermanent},

@@ -26,6 +26,8 @@ enum class ErrorCode {
   kRangeNotSatisfiable,
   kJobFinished,
   kIdempotencyConflict,
+  kDeadLetterNotFound,
+  kRedriveNotFound,
   // The media.
   kEmptyInput,
   kNotMedia,

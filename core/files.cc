@@ -1,6 +1,8 @@
 #include "core/files.h"
 
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -8,8 +10,14 @@
 #include <fstream>
 #include <iterator>
 #include <system_error>
+#include <vector>
 
 namespace millrace {
+namespace {
+
+constexpr size_t kCopyBytes = 1 << 20;
+
+}  // namespace
 
 void FileDescriptor::Reset(int fd) {
   if (fd_ >= 0) ::close(fd_);
@@ -74,6 +82,32 @@ void WriteFileDurably(const std::filesystem::path& path, std::string_view conten
   }
   Rename(partial, path);
   SyncFolder(path.parent_path());
+}
+
+void CopyFile(const std::filesystem::path& from, const std::filesystem::path& to,
+              const std::stop_token& abandon) {
+  const FileDescriptor source(::open(from.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  if (!source) ThrowStorageError(errno, "open", from);
+  // Never over an existing file, which might be another name of the source.
+  const FileDescriptor target(::open(to.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+  if (!target) ThrowStorageError(errno, "create", to);
+  if (::ioctl(target.get(), FICLONE, source.get()) == 0) return;
+  std::vector<char> buffer(kCopyBytes);
+  while (true) {
+    if (abandon.stop_requested()) {
+      throw Error(ErrorCode::kDraining, "copying " + from.string() + " was broken off");
+    }
+    const ssize_t read = ::read(source.get(), buffer.data(), buffer.size());
+    if (read < 0 && errno == EINTR) continue;
+    if (read < 0) ThrowStorageError(errno, "read", from);
+    if (read == 0) return;
+    WriteAll(target.get(), {buffer.data(), static_cast<size_t>(read)}, to);
+  }
+}
+
+void LinkOrCopy(const std::filesystem::path& from, const std::filesystem::path& to,
+                const std::stop_token& abandon) {
+  if (::link(from.c_str(), to.c_str()) != 0) CopyFile(from, to, abandon);
 }
 
 std::string ReadWholeFile(const std::filesystem::path& path) {

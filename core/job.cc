@@ -34,6 +34,8 @@ constexpr auto kTransitions = std::to_array<Transition>({
     {kPublishing, kRedo, kQueued},
     {kPublishing, kBury, kDead},
     {kCancelling, kStopped, kCancelled},
+    {kDead, kRedrive, kQueued},
+    {kDead, kPurge, kDead},
 });
 
 constexpr auto kStateNames = std::to_array<std::pair<JobState, std::string_view>>({
@@ -59,6 +61,8 @@ constexpr auto kEventNames = std::to_array<std::pair<JobEvent, std::string_view>
     {kStopped, "stopped"},
     {kBury, "bury"},
     {kSubmit, "submit"},
+    {kRedrive, "redrive"},
+    {kPurge, "purge"},
 });
 
 constexpr size_t kMaxLabels = 32;
@@ -168,8 +172,7 @@ std::optional<JobState> NextState(JobState state, JobEvent event) {
 }
 
 bool IsTerminal(JobState state) {
-  return std::ranges::none_of(kTransitions,
-                              [&](const Transition& row) { return row.from == state; });
+  return state == kSucceeded || state == kCancelled || state == kDead;
 }
 
 std::string_view NameOf(JobState state) {
@@ -234,9 +237,24 @@ JobRequest ParseJobRequest(const nlohmann::json& body, const PresetSource& prese
     request.labels = ParseLabels(*labels, "/labels", errors);
   }
   request.max_attempts = ParseMaxAttempts(fields);
+  request.force = fields.Boolean("force").value_or(false);
   fields.RefuseOthers();
   if (!errors.empty()) throw Error(std::move(errors));
   return request;
+}
+
+JobRequest PatchSpec(const JobRequest& request, const nlohmann::json& patch) {
+  std::vector<FieldError> errors;
+  Fields fields(patch, "/spec", errors);
+  fields.Raw("outputs");
+  fields.Raw("clip");
+  fields.RefuseOthers();
+  if (!errors.empty()) throw Error(std::move(errors));
+  nlohmann::json spec = ToJson(request.spec);
+  spec.merge_patch(patch);
+  JobRequest patched = request;
+  patched.spec = SpecFromJson(spec);
+  return patched;
 }
 
 nlohmann::json ToJson(const Input& input) {
@@ -251,7 +269,8 @@ Input InputFromJson(const nlohmann::json& json) {
 nlohmann::json ToJson(const JobRequest& request) {
   return {{"input", ToJson(request.input)}, {"spec", ToJson(request.spec)},
           {"priority", request.priority},   {"external_id", request.external_id},
-          {"labels", request.labels},       {"max_attempts", request.max_attempts}};
+          {"labels", request.labels},       {"max_attempts", request.max_attempts},
+          {"force", request.force}};
 }
 
 JobRequest JobRequestFromJson(const nlohmann::json& json) {
@@ -265,6 +284,8 @@ JobRequest JobRequestFromJson(const nlohmann::json& json) {
     request.external_id = fields.String("external_id").value_or("");
   }
   request.labels = ParseLabels(OrNull(fields.Raw("labels")), "/labels", errors);
+  // Requests that were kept by an earlier build lack it.
+  request.force = fields.Boolean("force").value_or(false);
   const nlohmann::json* spec = fields.Raw("spec");
   if (spec == nullptr) fields.Fail("spec", "is required");
   if (!errors.empty()) {

@@ -24,7 +24,8 @@ namespace millrace {
 //     |   due            | retry                                ^
 //     `------ retry_wait <                                      |
 //   queued, retry_wait -- cancel -------------------------------'
-//   queued, running, retry_wait, publishing -- bury --> dead
+//   queued, running, retry_wait, publishing -- bury --> dead -- redrive --> queued
+//                                                       dead -- purge --> dead
 enum class JobState {
   kQueued,
   kRunning,
@@ -48,11 +49,13 @@ enum class JobEvent {
   kStopped,  // the last worker has let go of the cancelled job
   kBury,     // its dead-letter folder is complete
   kSubmit,   // it came into being, queued: the first event of every job; leads out of no state
+  kRedrive,  // a dead job is tried again, as a new generation
+  kPurge,    // the dead-letter folder of a dead job was removed; the job stays dead
 };
 
 // The legal transitions, all in one table (job.cc). Returns nullopt for an illegal one.
 std::optional<JobState> NextState(JobState state, JobEvent event);
-// Whether no transition leads out of the state.
+// Whether a job in this state has ended: nothing happens to it unless somebody asks for it.
 bool IsTerminal(JobState state);
 
 inline constexpr int kDefaultPriority = 50;  // of 0 to 100, high first
@@ -66,10 +69,15 @@ struct JobRequest {
   std::string external_id;
   std::map<std::string, std::string> labels;
   int max_attempts = kDefaultMaxAttempts;
+  bool force = false;  // encode even media that is known to crash encoders
 };
 
 // Throws Error{kInvalidRequest} naming every wrong field.
 JobRequest ParseJobRequest(const nlohmann::json& body, const PresetSource& presets);
+// The request with `patch` merged into its frozen spec, {"outputs", "clip"}, as RFC 7396 says: an
+// array replaces the array, null removes. Presets are not known here: whoever passes a patch on has
+// replaced them by what they stand for. Throws Error{kInvalidRequest} naming every wrong field.
+JobRequest PatchSpec(const JobRequest& request, const nlohmann::json& patch);
 // Reads {"upload": id} or {"path": relative}; appends to `errors` what is wrong.
 Input ParseInput(const nlohmann::json& json, const std::string& pointer,
                  std::vector<FieldError>& errors);
@@ -89,6 +97,10 @@ struct Job {
   Fence published_fence = 0;            // which attempt's outputs are the job's; 0: none
   std::vector<Warning> warnings;
   nlohmann::json error;  // null, or ToJson(Error): why the job is dead, or waits for its retry
+  // The Idempotency-Key that it was submitted with, and the SHA-256 of that request; empty: none.
+  // Written once. At most one job of a ledger has a given key.
+  std::string idempotency_key;
+  std::string request_fingerprint;
 };
 
 nlohmann::json ToJson(const JobRequest& request);

@@ -1,13 +1,13 @@
 #include "core/media_store.h"
 
 #include <openssl/evp.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 
+#include "core/dead_letter_folder.h"
 #include "core/error.h"
+#include "core/failpoint.h"
 #include "core/files.h"
 #include "core/id.h"
 
@@ -188,12 +188,8 @@ class FolderMediaStore final : public MediaStore {
     const fs::path partial = dead_letters_ / (".partial-" + letter.job_id);
     RemoveTree(partial);
     CreateFolders(partial);
-    KeepLogs(letter, partial);
-    nlohmann::json report = letter.report;
-    report["input"]["file"] = KeepInput(letter.input, partial);
-    WriteFileDurably(partial / "report.json",
-                     report.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
-    SyncTree(partial);
+    FillDeadLetterFolder(letter, SourcesOf(letter), partial);
+    Failpoint("broker.during_dead_letter");
     RemoveTree(place);
     Rename(partial, place);
     SyncFolder(dead_letters_);
@@ -225,25 +221,16 @@ class FolderMediaStore final : public MediaStore {
            });
   }
 
-  void KeepLogs(const DeadLetter& letter, const fs::path& folder) const {
+  DeadLetterSources SourcesOf(const DeadLetter& letter) const {
+    DeadLetterSources sources;
     for (const auto& [task, fence] : letter.attempts) {
-      const fs::path log = WorkFolder(task, fence) / "log.txt";
-      if (Exists(log)) {
-        fs::copy_file(log, folder / ("log-" + std::to_string(fence) + ".txt"));
-      }
+      sources.attempts.emplace_back(fence, WorkFolder(task, fence));
     }
-  }
-
-  // Returns the name of the input in the folder, or null where the input stays where it is.
-  nlohmann::json KeepInput(const Input& input, const fs::path& folder) const {
-    if (!IsId(input.upload, "upl_")) return nullptr;
-    const fs::path data = uploads_ / input.upload / kUploadData;
-    if (!Exists(data)) return nullptr;
-    if (::link(data.c_str(), (folder / "input").c_str()) != 0) {
-      // No hard links on this file system: the bytes are copied.
-      fs::copy_file(data, folder / "input");
+    if (IsId(letter.input.upload, "upl_")) {
+      const fs::path data = uploads_ / letter.input.upload / kUploadData;
+      if (Exists(data)) sources.input = data;
     }
-    return "input";
+    return sources;
   }
 
   const fs::path uploads_;

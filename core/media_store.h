@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,8 +42,14 @@ struct DeadLetter {
   std::string job_id;
   nlohmann::json report;
   Input input;
-  // Work folders of the job's attempts; their logs are kept.
+  // Work folders of the job's attempts, oldest first; their logs are kept, and an excerpt.
   std::vector<std::pair<std::string, Fence>> attempts;
+  // The task to repeat, as a task document, where no attempt has left its own; null: there is none.
+  nlohmann::json task;
+  // What millrace-encode ends with if the failure is reproduced.
+  std::string expected_code;
+  // Writing it ends with Error{kDraining} soon after this asks for it.
+  std::stop_token abandon;
 };
 
 // Where the bytes are: uploads, work folders, outputs, dead letters. Jobs and their states are the
@@ -74,10 +81,11 @@ class MediaStore {
   virtual std::optional<std::filesystem::path> FindOutput(const std::string& job, Fence fence,
                                                           std::string_view path) const = 0;
 
-  // Makes dead-letter/<job>/ with report.json, the logs of the attempts and the input (linked from
+  // Makes dead-letter/<job>/ as docs/dead-letters.md describes it (the input is linked from
   // uploads; a reference where it is not ours), complete and durable when it returns. Replaces a
-  // folder that an earlier crash left behind, for which the attempts' work folders are kept: they
-  // are discarded once the ledger says that the job is dead. Returns the folder.
+  // folder that an earlier crash or generation left behind, for which the attempts' work folders
+  // are kept: they are discarded once the ledger says that the job is dead. Returns the folder. May
+  // take as long as a copy of the input where the file system can neither link nor clone.
   virtual std::filesystem::path WriteDeadLetter(const DeadLetter& letter) = 0;
   virtual std::filesystem::path DeadLetterFolder(const std::string& job) const = 0;
 };

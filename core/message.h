@@ -51,6 +51,14 @@ inline constexpr std::string_view kProbe = "probe";
 inline constexpr std::string_view kQueue = "queue";
 inline constexpr std::string_view kWorkers = "workers";
 inline constexpr std::string_view kPing = "ping";
+inline constexpr std::string_view kDeadLetters = "dead_letters";
+inline constexpr std::string_view kDeadLetterGroups = "dead_letter_groups";
+inline constexpr std::string_view kGetDeadLetter = "get_dead_letter";
+inline constexpr std::string_view kRedrive = "redrive";
+inline constexpr std::string_view kRedriveMany = "redrive_many";
+inline constexpr std::string_view kGetRedrive = "get_redrive";
+inline constexpr std::string_view kPurge = "purge";
+inline constexpr std::string_view kPurgeMany = "purge_many";
 inline constexpr std::string_view kOk = "ok";
 inline constexpr std::string_view kError = "error";
 }  // namespace client
@@ -80,6 +88,8 @@ namespace event {                                          // topics of the brok
 inline constexpr std::string_view kJob = "job";            // each transition of a job
 inline constexpr std::string_view kProgress = "progress";  // percent or phase of a job changed
 inline constexpr std::string_view kWorker = "worker";      // a worker came or went
+// A dead letter came into the queue or left it.
+inline constexpr std::string_view kDeadLetter = "dead-letter";
 }  // namespace event
 
 }  // namespace millrace

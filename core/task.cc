@@ -29,6 +29,7 @@ constexpr auto kTransitions = std::to_array<Transition>({
     {kRetryWait, kCancel, kCancelled},
     {kCancelling, kStopped, kCancelled},
     {kDone, kRedo, kQueued},
+    {kFailed, kRedrive, kQueued},
 });
 
 constexpr auto kStateNames = std::to_array<std::pair<TaskState, std::string_view>>({
@@ -51,6 +52,7 @@ constexpr auto kEventNames = std::to_array<std::pair<TaskEvent, std::string_view
     {kCancel, "cancel"},
     {kStopped, "stopped"},
     {kRedo, "redo"},
+    {kRedrive, "redrive"},
 });
 
 // A manifest names files inside the task's own folder and nothing else.
@@ -98,9 +100,48 @@ std::optional<TaskState> TaskStateFromName(std::string_view name) {
   return found->first;
 }
 
+namespace {
+
+constexpr auto kKindNames = std::to_array<std::pair<TaskKind, std::string_view>>({
+    {TaskKind::kTranscode, "transcode"},
+    {TaskKind::kProbe, "probe"},
+    {TaskKind::kExcerpt, "excerpt"},
+});
+
+std::string_view NameOf(TaskKind kind) {
+  return std::ranges::find(kKindNames, kind, &std::pair<TaskKind, std::string_view>::first)->second;
+}
+
+TaskKind KindFromName(const std::string& name) {
+  const auto* found =
+      std::ranges::find(kKindNames, name, &std::pair<TaskKind, std::string_view>::second);
+  if (found != kKindNames.end()) return found->first;
+  throw Error(ErrorCode::kInvalidRequest, "unknown kind of task: " + name);
+}
+
+nlohmann::json ToJson(const ExcerptSpec& excerpt) {
+  nlohmann::json json = nlohmann::json::object();
+  if (excerpt.pts_seconds) json["pts_seconds"] = *excerpt.pts_seconds;
+  if (excerpt.media_seconds) json["media_seconds"] = *excerpt.media_seconds;
+  return json;
+}
+
+ExcerptSpec ExcerptFromJson(const nlohmann::json& json) {
+  ExcerptSpec excerpt;
+  if (json.contains("pts_seconds")) excerpt.pts_seconds = json["pts_seconds"].get<double>();
+  if (json.contains("media_seconds")) excerpt.media_seconds = json["media_seconds"].get<double>();
+  if (excerpt.pts_seconds.has_value() == excerpt.media_seconds.has_value()) {
+    throw Error(ErrorCode::kInvalidRequest,
+                "an excerpt is cut about pts_seconds or about media_seconds");
+  }
+  return excerpt;
+}
+
+}  // namespace
+
 nlohmann::json ToJson(const TaskDocument& task) {
   nlohmann::json json = {{"version", TaskDocument::kVersion},
-                         {"kind", task.kind == TaskKind::kProbe ? "probe" : "transcode"},
+                         {"kind", NameOf(task.kind)},
                          {"task", task.task_id},
                          {"job", task.job_id},
                          {"fence", task.fence},
@@ -110,6 +151,7 @@ nlohmann::json ToJson(const TaskDocument& task) {
                          {"output_dir", task.output_dir},
                          {"threads", task.threads}};
   if (task.kind == TaskKind::kTranscode) json["spec"] = ToJson(task.spec);
+  if (task.kind == TaskKind::kExcerpt) json["excerpt"] = ToJson(task.excerpt);
   return json;
 }
 
@@ -120,11 +162,7 @@ TaskDocument TaskFromJson(const nlohmann::json& json) {
                   "unknown version of a task document: " + json.at("version").dump());
     }
     TaskDocument task;
-    const std::string kind = json.at("kind");
-    if (kind != "probe" && kind != "transcode") {
-      throw Error(ErrorCode::kInvalidRequest, "unknown kind of task: " + kind);
-    }
-    task.kind = kind == "probe" ? TaskKind::kProbe : TaskKind::kTranscode;
+    task.kind = KindFromName(json.at("kind"));
     json.at("task").get_to(task.task_id);
     json.at("job").get_to(task.job_id);
     json.at("fence").get_to(task.fence);
@@ -134,6 +172,7 @@ TaskDocument TaskFromJson(const nlohmann::json& json) {
     task.output_dir = json.value("output_dir", "");
     task.threads = json.value("threads", 0);
     if (task.kind == TaskKind::kTranscode) task.spec = SpecFromJson(json.at("spec"));
+    if (task.kind == TaskKind::kExcerpt) task.excerpt = ExcerptFromJson(json.at("excerpt"));
     return task;
   } catch (const nlohmann::json::exception& error) {
     throw Error(ErrorCode::kInvalidRequest, std::string("not a task document: ") + error.what());

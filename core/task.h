@@ -41,12 +41,13 @@ enum class TaskEvent {
   kCancel,   // the client cancelled the job
   kStopped,  // the worker has stopped (or lost) the cancelled attempt
   kRedo,     // a finished task must run again: its outputs were lost before they were published
+  kRedrive,  // its dead job is tried again
 };
 
 // The legal transitions, all in one table (task.cc). Returns nullopt for an illegal one.
 std::optional<TaskState> NextState(TaskState state, TaskEvent event);
 
-enum class TaskKind { kTranscode, kProbe };
+enum class TaskKind { kTranscode, kProbe, kExcerpt };
 
 // Where the bytes of a job come from. One of the two is set.
 struct Input {
@@ -54,6 +55,14 @@ struct Input {
   std::string path;    // relative to the configured library folder
 
   bool operator==(const Input&) const = default;
+};
+
+// The moment of an input about which an excerpt is cut. One of the two is set; both in seconds.
+struct ExcerptSpec {
+  std::optional<double> pts_seconds;    // on the input's own time line
+  std::optional<double> media_seconds;  // since the first moment of the input
+
+  bool operator==(const ExcerptSpec&) const = default;
 };
 
 // One task as it is handed to millrace-encode, in work/<task>.<fence>/task.json.
@@ -65,7 +74,8 @@ struct TaskDocument {
   int attempt = 1;
   std::string input_path;  // absolute; resolved by the worker from its own media store
   std::string input_name;  // the name that the client gave the file, for people
-  EncodeSpec spec;         // empty for a probe
+  EncodeSpec spec;         // of a transcode; else empty
+  ExcerptSpec excerpt;     // of an excerpt; else empty
   std::string output_dir;  // absolute; an existing, empty folder; media is written here only
   int threads = 0;         // for codecs; 0: as many as there are processors
 
