@@ -42,8 +42,19 @@ Dispatcher::Impl::Impl(DispatcherOptions options, Snapshot snapshot, Now now)
     : options_(std::move(options)),
       retry_(LimitsOf(options_), Randomness(options_)),
       drain_rate_(now.monotonic),
+      poison_(snapshot.poison),
+      breakers_(options_.breaker),
+      spike_(options_.spike),
       last_fence_(snapshot.last_fence),
       last_sequence_(snapshot.last_sequence) {
+  for (RedriveRecord& redrive : snapshot.redrives) {
+    std::string id = redrive.id;
+    redrives_.emplace(std::move(id), std::move(redrive));
+  }
+  RestoreAll(std::move(snapshot), now);
+}
+
+void Dispatcher::Impl::RestoreAll(Snapshot snapshot, Now now) {
   auto tasks =
       GroupBy(std::move(snapshot.tasks), [](const TaskRecord& task) { return task.job_id; });
   auto attempts =
@@ -55,7 +66,12 @@ Dispatcher::Impl::Impl(DispatcherOptions options, Snapshot snapshot, Now now)
       std::ranges::move(attempts[task.id], std::back_inserter(own_attempts));
     }
     std::ranges::sort(own_attempts, {}, &Attempt::fence);
-    Restore(jobs_.Add(std::move(job), std::move(own_tasks), std::move(own_attempts)), now);
+    JobEntry& entry = jobs_.Add(std::move(job), std::move(own_tasks), std::move(own_attempts));
+    const auto shown = snapshot.shown_percents.find(entry.job.id);
+    if (shown != snapshot.shown_percents.end()) {
+      entry.progress.percent = std::clamp(shown->second, 0, 99);
+    }
+    Restore(entry, now);
   }
 }
 
@@ -88,6 +104,7 @@ void Dispatcher::Impl::Restore(JobEntry& entry, Now now) {
 }
 
 Outcome Dispatcher::Impl::Conclude(Draft& draft) {
+  FollowBreakers(draft.now());
   FillSlots(draft);
   FillProbeSlots(draft);
   return draft.Finish();
@@ -118,6 +135,7 @@ Outcome Dispatcher::Impl::Resume(Now now) {
       }
     }
   });
+  ResumeRedrives(draft);
   return Conclude(draft);
 }
 
@@ -161,8 +179,10 @@ Outcome Dispatcher::Impl::OnBuried(const std::string& job_id, Now now) {
   const auto failed = std::ranges::find(entry->tasks, TaskState::kFailed,
                                         [](const TaskEntry& task) { return task.record.state; });
   if (failed == entry->tasks.end()) return draft.Finish();
-  entry->job.error = ToJson(CauseOfDeath(failed->record));
-  Advance(draft, *entry, JobEvent::kBury);
+  const Error cause = CauseOfDeath(failed->record);
+  entry->job.error = ToJson(cause);
+  const int64_t sequence = Advance(draft, *entry, JobEvent::kBury);
+  OpenLetter(draft, *entry, cause, sequence);
   EndJob(draft, *entry);
   return Conclude(draft);
 }
@@ -183,6 +203,7 @@ Outcome Dispatcher::Impl::OnTick(Now now) {
     Forget(draft, *silent, "lost", "worker " + silent->name + " has been silent for its lease");
   }
   for (TaskEntry* task : jobs_.Due(now.monotonic)) OnDeadline(draft, *task);
+  NoteSpike(draft, spike_.OnPauseOver(now.monotonic));
   for (const PendingProbe& probe : probes_.TakeExpired(now.monotonic)) {
     if (RegisteredWorker* worker = workers_.FindInstance(probe.instance)) --worker->probes;
     EndProbe(draft, probe,
@@ -201,6 +222,7 @@ void Dispatcher::Impl::OnDeadline(Draft& draft, TaskEntry& task) {
                "lost");
       break;
     case TaskState::kRetryWait:
+      if (HoldBack(draft, task)) break;
       jobs_.SetDeadline(task, std::nullopt);
       task.record.due_at.reset();
       Advance(draft, task, TaskEvent::kDue);
@@ -228,7 +250,8 @@ Outcome Dispatcher::Impl::OnWorkerGone(const std::string& peer, Now now) {
 
 std::optional<MonotonicTime> Dispatcher::Impl::NextDeadline() const {
   std::optional<MonotonicTime> next = jobs_.NextDeadline();
-  for (const auto& other : {workers_.NextSilence(options_.lease), probes_.NextDeadline()}) {
+  for (const auto& other : {workers_.NextSilence(options_.lease), probes_.NextDeadline(),
+                            breakers_.NextChange(), spike_.NextChange()}) {
     if (other && (!next || *other < *next)) next = other;
   }
   return next;
@@ -241,6 +264,21 @@ Dispatcher::~Dispatcher() = default;
 Outcome Dispatcher::Resume(Now now) { return impl_->Resume(now); }
 Outcome Dispatcher::OnClient(const std::string& route, const Message& message, Now now) {
   return impl_->OnClient(route, message, now);
+}
+Outcome Dispatcher::OnRedrive(const std::string& route, const Message& message,
+                              std::vector<DeadJob> jobs, Now now) {
+  return impl_->OnRedrive(route, message, std::move(jobs), now);
+}
+Outcome Dispatcher::OnPurge(const std::string& route, const Message& message,
+                            std::vector<DeadJob> jobs, Now now) {
+  return impl_->OnPurge(route, message, std::move(jobs), now);
+}
+Outcome Dispatcher::OnDeadLoaded(const std::string& redrive_id, std::vector<DeadJob> jobs,
+                                 Now now) {
+  return impl_->OnDeadLoaded(redrive_id, std::move(jobs), now);
+}
+Outcome Dispatcher::OnExpired(std::vector<DeadJob> jobs, Now now) {
+  return impl_->OnExpired(std::move(jobs), now);
 }
 Outcome Dispatcher::OnWorker(const std::string& peer, const Message& message, Now now) {
   return impl_->OnWorker(peer, message, now);
@@ -263,8 +301,13 @@ Outcome Dispatcher::OnWorkerGone(const std::string& peer, Now now) {
   return impl_->OnWorkerGone(peer, now);
 }
 std::optional<MonotonicTime> Dispatcher::NextDeadline() const { return impl_->NextDeadline(); }
+void Dispatcher::SetDisk(std::optional<int64_t> free_bytes) { impl_->SetDisk(free_bytes); }
 void Dispatcher::StartDraining() { impl_->StartDraining(); }
 const Job* Dispatcher::Find(const std::string& job_id) const { return impl_->Find(job_id); }
+const Job* Dispatcher::FindByKey(const std::string& key) const { return impl_->FindByKey(key); }
+bool Dispatcher::OwnsWork(const std::string& task_id, Fence fence) const {
+  return impl_->OwnsWork(task_id, fence);
+}
 LiveJob Dispatcher::Live(const std::string& job_id) const { return impl_->Live(job_id); }
 nlohmann::json Dispatcher::QueueView(Now now) const { return impl_->QueueView(now); }
 nlohmann::json Dispatcher::WorkersView(Now now) const { return impl_->WorkersView(now); }

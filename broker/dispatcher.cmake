@@ -1,16 +1,23 @@
 # The sources of the dispatcher: everything in this folder that decides and does no I/O.
 set(DISPATCHER_SOURCES
   dispatcher.cc
+  dispatcher_admission.cc
   dispatcher_clients.cc
   dispatcher_encoders.cc
   dispatcher_draft.cc
+  dispatcher_health.cc
   dispatcher_leases.cc
+  dispatcher_letters.cc
   dispatcher_lifecycle.cc
+  dispatcher_redrives.cc
   dispatcher_report.cc
   dispatcher_views.cc
   dispatcher_workers.cc
+  failure_spike.cc
   job_table.cc
   probe_table.cc
   retry_policy.cc
+  size_prediction.cc
   task_queue.cc
+  worker_breaker.cc
   worker_registry.cc)

@@ -1,27 +1,17 @@
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "broker/dispatcher_impl.h"
 #include "core/id.h"
 
-// What clients ask for.
+// What clients ask for, beside new jobs (dispatcher_admission.cc) and dead ones
+// (dispatcher_letters.cc).
 
 namespace millrace {
 namespace {
 
 std::chrono::milliseconds UnixMillis(WallTime time) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch());
-}
-
-// Reads a message's body; what is missing or wrong in it makes an Error{kProtocolError}.
-template <typename Read>
-auto ReadBody(const Message& message, Read read) {
-  try {
-    return read(message.body);
-  } catch (const nlohmann::json::exception& error) {
-    throw Error(ErrorCode::kProtocolError, message.type + ": " + error.what());
-  }
 }
 
 std::string JobIdOf(const Message& message) {
@@ -32,19 +22,6 @@ std::string JobIdOf(const Message& message) {
 std::chrono::milliseconds DeadlineOf(const Message& message) {
   return ReadBody(message, [](const nlohmann::json& body) {
     return std::chrono::milliseconds(body.at("deadline_unix_ms").get<int64_t>());
-  });
-}
-
-Job ReadSubmission(const Message& message, WallTime now) {
-  return ReadBody(message, [&](const nlohmann::json& body) {
-    Job job;
-    body.at("job_id").get_to(job.id);
-    // Ids name folders.
-    if (!IsId(job.id, "job_")) throw Error(ErrorCode::kProtocolError, "not a job id: " + job.id);
-    job.request = JobRequestFromJson(body.at("request"));
-    job.input_facts = body.at("input_facts");
-    job.created_at = now;
-    return job;
   });
 }
 
@@ -62,41 +39,6 @@ Outcome Dispatcher::Impl::OnClient(const std::string& route, const Message& mess
     throw Error(ErrorCode::kProtocolError, "not a client's message: " + message.type);
   }
   return draft.Finish();
-}
-
-void Dispatcher::Impl::OnSubmit(Draft& draft, const std::string& route, const Message& message) {
-  // A repeated submission is answered as the first one was, even too late or while draining.
-  if (const JobEntry* known = jobs_.Find(JobIdOf(message))) {
-    ReplyJob(draft, route, message, *known);
-    return;
-  }
-  const auto deadline = DeadlineOf(message);
-  Job job = ReadSubmission(message, draft.now().wall);
-  if (deadline < UnixMillis(draft.now().wall)) {
-    Refuse(draft, route, message,
-           Error(ErrorCode::kDeadlineExceeded, "the submission came after its deadline"));
-  } else if (draining_) {
-    Refuse(draft, route, message, Error(ErrorCode::kDraining, "the broker is shutting down"));
-  } else if (jobs_.CountOf(JobState::kQueued) + jobs_.CountOf(JobState::kRetryWait) >=
-             options_.max_queued) {
-    Refuse(draft, route, message,
-           Error(ErrorCode::kQueueFull,
-                 std::to_string(options_.max_queued) + " jobs are waiting already",
-                 {{"retry_after_seconds", SecondsUntilRoom(draft.now().monotonic)}}));
-  } else {
-    std::vector<TaskRecord> tasks = PlanTasks(job);
-    JobEntry& entry = jobs_.Add(std::move(job), std::move(tasks), {});
-    draft.Insert(entry);
-    draft.Append(entry, JobEvent::kSubmit);
-    for (TaskEntry& task : entry.tasks) Enqueue(task);
-    FillSlots(draft);
-    ReplyJob(draft, route, message, entry);
-  }
-}
-
-int Dispatcher::Impl::SecondsUntilRoom(MonotonicTime now) const {
-  const double per_second = drain_rate_.PerMinute(now) / 60;
-  return static_cast<int>(std::clamp(std::ceil(1 / std::max(per_second, 1e-3)), 1.0, 60.0));
 }
 
 void Dispatcher::Impl::OnCancel(Draft& draft, const std::string& route, const Message& message) {

@@ -1,5 +1,7 @@
 #include "broker/dispatcher_draft.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace millrace {
@@ -27,19 +29,28 @@ void Draft::Change(TaskEntry& task) {
 
 void Draft::Put(const Attempt& attempt) { attempts_.push_back(attempt); }
 
-void Draft::Append(const JobEntry& entry, JobEvent event) {
+void Draft::Replace(const JobEntry& entry) {
+  others_.emplace_back(ReplaceRequest{.job_id = entry.job.id, .request = entry.job.request});
+}
+
+void Draft::Put(DeadLetterRecord letter) { others_.emplace_back(PutDeadLetter{std::move(letter)}); }
+
+void Draft::Put(RedriveRecord redrive) { others_.emplace_back(PutRedrive{std::move(redrive)}); }
+
+int64_t Draft::Append(const Job& job, JobEvent event) {
   events_.push_back({.sequence = ++last_sequence_,
-                     .job_id = entry.job.id,
-                     .generation = entry.job.generation,
+                     .job_id = job.id,
+                     .generation = job.generation,
                      .event = event,
-                     .state = entry.job.state,
+                     .state = job.state,
                      .at = now_.wall});
   Announce(event::kJob, {{"seq", last_sequence_},
-                         {"job", entry.job.id},
-                         {"state", NameOf(entry.job.state)},
+                         {"job", job.id},
+                         {"state", NameOf(job.state)},
                          {"event", NameOf(event)},
                          {"at", FormatTime(now_.wall)},
-                         {"generation", entry.job.generation}});
+                         {"generation", job.generation}});
+  return last_sequence_;
 }
 
 void Draft::Send(const std::string& instance, std::string_view type, std::string message_id,
@@ -63,7 +74,7 @@ void Draft::Add(Effect effect) { effects_.push_back(std::move(effect)); }
 Outcome Draft::Finish() {
   Outcome outcome;
   outcome.changes.reserve(changed_jobs_.size() + changed_tasks_.size() + attempts_.size() +
-                          events_.size());
+                          events_.size() + others_.size());
   // Jobs before what refers to them.
   for (JobEntry* entry : changed_jobs_) PutJob(*entry, outcome);
   for (TaskEntry* task : changed_tasks_) {
@@ -72,6 +83,7 @@ Outcome Draft::Finish() {
   }
   for (Attempt& attempt : attempts_) outcome.changes.emplace_back(PutAttempt{std::move(attempt)});
   for (EventRecord& event : events_) outcome.changes.emplace_back(AppendEvent{std::move(event)});
+  std::ranges::move(others_, std::back_inserter(outcome.changes));
   outcome.effects = std::move(effects_);
   for (JobEntry* entry : changed_jobs_) {
     if (IsTerminal(entry->job.state)) jobs_.Take(entry->job.id);

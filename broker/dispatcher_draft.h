@@ -23,8 +23,13 @@ class Draft {
   void Change(JobEntry& entry);
   void Change(TaskEntry& task);
   void Put(const Attempt& attempt);
-  // Records an event of a job that is already in the state it led to, and announces it.
-  void Append(const JobEntry& entry, JobEvent event);
+  // The request of a redriven job is another one.
+  void Replace(const JobEntry& entry);
+  void Put(DeadLetterRecord letter);
+  void Put(RedriveRecord redrive);
+  // Records an event of a job that is already in the state it led to, and announces it. Returns its
+  // sequence number.
+  int64_t Append(const Job& job, JobEvent event);
 
   void Send(const std::string& instance, std::string_view type, std::string message_id,
             nlohmann::json body);
@@ -45,6 +50,7 @@ class Draft {
   std::vector<TaskEntry*> changed_tasks_;
   std::vector<Attempt> attempts_;
   std::vector<EventRecord> events_;
+  std::vector<LedgerChange> others_;
   std::vector<Effect> effects_;
 };
 

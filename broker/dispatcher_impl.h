@@ -1,5 +1,7 @@
 #pragma once
 
+#include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -7,12 +9,16 @@
 
 #include "broker/dispatcher.h"
 #include "broker/dispatcher_draft.h"
+#include "broker/dispatcher_purges.h"
 #include "broker/dispatcher_rate.h"
 #include "broker/dispatcher_settled.h"
+#include "broker/failure_spike.h"
 #include "broker/job_table.h"
+#include "broker/poison_memory.h"
 #include "broker/probe_table.h"
 #include "broker/retry_policy.h"
 #include "broker/task_queue.h"
+#include "broker/worker_breaker.h"
 #include "broker/worker_registry.h"
 
 namespace millrace {
@@ -23,12 +29,33 @@ struct LeaseName {
   Fence fence = 0;
 };
 
+// What a worker says of one.
+struct BeatTask {
+  LeaseName name;
+  Progress progress;
+  nlohmann::json media;  // null if it was not sent
+};
+
+// Reads a message's body; what is missing or wrong in it makes an Error{kProtocolError}.
+template <typename Read>
+auto ReadBody(const Message& message, Read read) {
+  try {
+    return read(message.body);
+  } catch (const nlohmann::json::exception& error) {
+    throw Error(ErrorCode::kProtocolError, message.type + ": " + error.what());
+  }
+}
+
 // The dispatcher's inside, in several files:
 //   dispatcher.cc            starting, ticking, draining
-//   dispatcher_clients.cc    what clients ask for
+//   dispatcher_admission.cc  which jobs are taken
+//   dispatcher_clients.cc    what else clients ask for
+//   dispatcher_letters.cc    dead letters that are redriven, purged or expire
+//   dispatcher_redrives.cc   many of them at once, and canaries
 //   dispatcher_workers.cc    what workers say of themselves
 //   dispatcher_leases.cc     what they say of their leases
 //   dispatcher_lifecycle.cc  what happens to tasks and jobs
+//   dispatcher_health.cc     whose fault it is when much fails
 //   dispatcher_views.cc      what it looks like from outside
 // Each handler reads the whole message first, so that a wrong one changes nothing.
 class Dispatcher::Impl {
@@ -37,6 +64,12 @@ class Dispatcher::Impl {
 
   Outcome Resume(Now now);
   Outcome OnClient(const std::string& route, const Message& message, Now now);
+  Outcome OnRedrive(const std::string& route, const Message& message, std::vector<DeadJob> jobs,
+                    Now now);
+  Outcome OnPurge(const std::string& route, const Message& message, std::vector<DeadJob> jobs,
+                  Now now);
+  Outcome OnDeadLoaded(const std::string& redrive_id, std::vector<DeadJob> jobs, Now now);
+  Outcome OnExpired(std::vector<DeadJob> jobs, Now now);
   Outcome OnWorker(const std::string& peer, const Message& message, Now now);
   Outcome OnPublished(const std::string& task_id, Fence fence, Now now);
   Outcome OnPublishFailed(const std::string& task_id, Fence fence, const Error& error, Now now);
@@ -45,9 +78,12 @@ class Dispatcher::Impl {
   Outcome OnTick(Now now);
   Outcome OnWorkerGone(const std::string& peer, Now now);
   std::optional<MonotonicTime> NextDeadline() const;
+  void SetDisk(std::optional<int64_t> free_bytes) { free_bytes_ = free_bytes; }
   void StartDraining() { draining_ = true; }
 
   const Job* Find(const std::string& job_id) const;
+  const Job* FindByKey(const std::string& key) const;
+  bool OwnsWork(const std::string& task_id, Fence fence) const;
   LiveJob Live(const std::string& job_id) const;
   nlohmann::json QueueView(Now now) const;
   nlohmann::json WorkersView(Now now) const;
@@ -55,13 +91,22 @@ class Dispatcher::Impl {
  private:
   // dispatcher.cc
   void Restore(JobEntry& entry, Now now);
+  void RestoreAll(Snapshot snapshot, Now now);
   void OnDeadline(Draft& draft, TaskEntry& task);
   // Ends every call: gives out what can be given out.
   Outcome Conclude(Draft& draft);
   void FillSlots(Draft& draft);
 
-  // dispatcher_clients.cc
+  // dispatcher_admission.cc
   void OnSubmit(Draft& draft, const std::string& route, const Message& message);
+  // Why `count` more jobs that will write so much are not taken now; nullopt: they are.
+  std::optional<Error> RefusalOf(size_t count, int64_t bytes, MonotonicTime now) const;
+  // When a client that was refused may find room.
+  int SecondsUntilRoom(MonotonicTime now) const;
+  // Puts a new job into the queue, or, if its input is known to be poison, on the way to its grave.
+  void Admit(Draft& draft, JobEntry& entry);
+
+  // dispatcher_clients.cc
   void OnCancel(Draft& draft, const std::string& route, const Message& message);
   void OnProbe(Draft& draft, const std::string& route, const Message& message);
   void Refuse(Draft& draft, const std::string& route, const Message& message, const Error& error);
@@ -70,13 +115,38 @@ class Dispatcher::Impl {
   void FillProbeSlots(Draft& draft);
   void EndProbe(Draft& draft, const PendingProbe& probe, const Error& error);
 
+  // dispatcher_letters.cc
+  void OnRedriveOne(Draft& draft, const std::string& route, const Message& message,
+                    std::vector<DeadJob> jobs);
+  void OnPurgeOne(Draft& draft, const std::string& route, const Message& message,
+                  std::vector<DeadJob> jobs);
+  void OnPurgeMany(Draft& draft, const std::string& route, const Message& message,
+                   std::vector<DeadJob> jobs);
+  // Those whose letter is open, and that nobody has redriven.
+  std::vector<DeadJob> Open(std::vector<DeadJob> jobs) const;
+  // Starts the next generation of a job. REQUIRES: its letter is open.
+  JobEntry& Redrive(Draft& draft, DeadJob dead, const nlohmann::json& patch);
+  // The letter leaves the queue for good. REQUIRES: it is open.
+  DeadLetterRecord Close(Draft& draft, DeadJob dead, DeadLetterRecord::State state);
+  // Makes the letter of a job that has just died. `sequence` is that of its event.
+  void OpenLetter(Draft& draft, const JobEntry& entry, const Error& cause, int64_t sequence);
+  void AnnounceLetter(Draft& draft, const DeadLetterRecord& letter, std::string_view event,
+                      int64_t sequence);
+
+  // dispatcher_redrives.cc
+  void OnRedriveMany(Draft& draft, const std::string& route, const Message& message,
+                     std::vector<DeadJob> jobs);
+  // Goes on with the redrives whose canary this job was.
+  void OnCanaryEnded(Draft& draft, const JobEntry& entry);
+  void ResumeRedrives(Draft& draft);
+
   // dispatcher_workers.cc
   void OnRegister(Draft& draft, const std::string& peer, const Message& message);
   void OnBeat(Draft& draft, RegisteredWorker& worker, const Message& message);
   void OnProbed(Draft& draft, RegisteredWorker& worker, const Message& message);
   void OnGoodbye(Draft& draft, const std::string& peer, const Message& message);
   RegisteredWorker& Welcome(Draft& draft, RegisteredWorker said,
-                            const std::vector<LeaseName>& running);
+                            const std::vector<BeatTask>& running);
   void Adopt(Draft& draft, TaskEntry& task, RegisteredWorker& worker);
   void ShowProgress(Draft& draft, TaskEntry& task, Progress progress);
   void SendAssign(Draft& draft, const TaskEntry& task);
@@ -101,9 +171,26 @@ class Dispatcher::Impl {
   void AnswerSettled(Draft& draft, const std::string& peer, const Message& message,
                      const LeaseName& name, std::string_view outcome);
 
+  // dispatcher_health.cc
+  // Counts how an attempt ended for and against its worker and the fleet.
+  void NoteEnd(Draft& draft, const TaskEntry& task, AttemptEnd end);
+  void NoteBreaker(Draft& draft, const std::string& worker, AttemptEnd end, const std::string& job);
+  void NoteSpike(Draft& draft, FailureSpike::Change change);
+  // The attempt that is to end, or the cancelled task, tells nothing of anybody.
+  void NoteGone(Draft& draft, const TaskEntry& task);
+  // Has workers held back as their breakers are now.
+  void FollowBreakers(Now now);
+  // Lets retries that were held back ask again.
+  void WakeRetries(MonotonicTime when);
+  // Whether a retry that is due has to go on waiting.
+  bool HoldBack(Draft& draft, TaskEntry& task);
+  // As RetryPolicy::Judge, but while retries pause nothing is given up.
+  Verdict Judge(TaskEntry& task, const Error& error, bool is_canary, Now now);
+
   // dispatcher_lifecycle.cc
   void Advance(Draft& draft, TaskEntry& task, TaskEvent event);
-  void Advance(Draft& draft, JobEntry& entry, JobEvent event);
+  // Returns the sequence number of the event.
+  int64_t Advance(Draft& draft, JobEntry& entry, JobEvent event);
   void Enqueue(TaskEntry& task);
   void LeaseTo(Draft& draft, TaskEntry& task, RegisteredWorker& worker);
   // Closes the current attempt and lets go of its lease.
@@ -122,9 +209,6 @@ class Dispatcher::Impl {
   void EndJob(Draft& draft, JobEntry& entry);
   void Discard(Draft& draft, const std::string& task_id, Fence fence);
 
-  // When a client that was refused for a full queue may find room (dispatcher_clients.cc).
-  int SecondsUntilRoom(MonotonicTime now) const;
-
   // dispatcher_views.cc
   LiveJob LiveOf(const JobEntry& entry) const;
 
@@ -136,9 +220,17 @@ class Dispatcher::Impl {
   ProbeTable probes_;
   SettledAttempts settled_;
   DrainRate drain_rate_;
+  PoisonMemory poison_;
+  WorkerBreakers breakers_;
+  FailureSpike spike_;
+  WallTime retries_paused_until_{};                // as clients see it
+  std::map<std::string, RedriveRecord> redrives_;  // that wait for their canary, by id
+  RecentPurges purges_;
+  std::optional<int64_t> free_bytes_;
   Fence last_fence_ = 0;
   int64_t last_sequence_ = 0;
   bool draining_ = false;
+  bool breakers_in_use_ = false;  // one may not be closed
 };
 
 }  // namespace millrace

@@ -19,11 +19,32 @@ State MustNext(State state, Event event) {
                          std::string(NameOf(event)));
 }
 
-// A task whose last attempt failed there is not given to that worker again while there is another.
-// One that was merely lost or handed back has no quarrel with it.
+Error ErrorOf(const Attempt& attempt) {
+  if (!attempt.failure.is_object()) return Error(ErrorCode::kInternal, "");
+  return ErrorFromJson(attempt.failure.value("error", nlohmann::json::object()));
+}
+
+// A task that has just crashed on a worker waits for another, be it busy: only that tells whose
+// fault it is. Any other goes elsewhere if there is room.
 std::string WorkerToAvoid(const JobEntry& entry) {
   if (entry.attempts.empty() || entry.attempts.back().outcome != "failed") return "";
-  return entry.attempts.back().worker;
+  const Attempt& last = entry.attempts.back();
+  return ErrorOf(last).traits().retry == RetryClass::kCrash ? last.worker : "";
+}
+
+// What the end of an attempt says about the machinery.
+AttemptEnd EndOf(const Error& error) {
+  switch (error.traits().retry) {
+    case RetryClass::kCrash:
+    case RetryClass::kTransient:
+    case RetryClass::kUnknown:
+      return AttemptEnd::kFailed;
+    case RetryClass::kInfrastructure:
+      return error.code() == ErrorCode::kWorkerDiskFull ? AttemptEnd::kFailed : AttemptEnd::kOther;
+    case RetryClass::kPermanent:
+      break;
+  }
+  return AttemptEnd::kOther;
 }
 
 }  // namespace
@@ -33,10 +54,10 @@ void Dispatcher::Impl::Advance(Draft& draft, TaskEntry& task, TaskEvent event) {
   draft.Change(task);
 }
 
-void Dispatcher::Impl::Advance(Draft& draft, JobEntry& entry, JobEvent event) {
+int64_t Dispatcher::Impl::Advance(Draft& draft, JobEntry& entry, JobEvent event) {
   jobs_.SetState(entry, MustNext(entry.job.state, event));
   draft.Change(entry);
-  draft.Append(entry, event);
+  return draft.Append(entry.job, event);
 }
 
 void Dispatcher::Impl::Enqueue(TaskEntry& task) {
@@ -51,6 +72,8 @@ void Dispatcher::Impl::LeaseTo(Draft& draft, TaskEntry& task, RegisteredWorker& 
   task.record.last_worker = worker.name;
   task.lease = Lease{.instance = worker.instance, .acknowledged = false};
   worker.leases.push_back(&task);
+  breakers_.OnLease(worker.name, task.record.fence);
+  worker.held_back = !breakers_.MayTake(worker.name);
   jobs_.SetDeadline(task, draft.now().monotonic + options_.lease);
 
   if (!entry.job.started_at) entry.job.started_at = draft.now().wall;
@@ -92,6 +115,7 @@ void Dispatcher::Impl::EndAttempt(Draft& draft, TaskEntry& task, std::string_vie
 void Dispatcher::Impl::FinishTask(Draft& draft, TaskEntry& task, nlohmann::json manifest,
                                   Manifest parsed) {
   EndAttempt(draft, task, "succeeded");
+  NoteEnd(draft, task, AttemptEnd::kSucceeded);
   task.record.manifest = std::move(manifest);
   Advance(draft, task, TaskEvent::kFinish);
   if (!parsed.media.is_null()) task.job->job.media = parsed.media;
@@ -110,8 +134,13 @@ void Dispatcher::Impl::FailTask(Draft& draft, TaskEntry& task, nlohmann::json fa
   if (attempt == nullptr || !KeepsFolder(*attempt)) {
     Discard(draft, task.record.id, task.record.fence);
   }
-  const Verdict verdict =
-      retry_.Judge(task.record, error, task.record.last_worker, entry.job.request.max_attempts);
+  const bool is_canary = spike_.IsCanary(task.record.id);
+  if (outcome == "failed") {
+    NoteEnd(draft, task, EndOf(error));
+  } else {
+    NoteGone(draft, task);
+  }
+  const Verdict verdict = Judge(task, error, is_canary, draft.now());
   switch (verdict.action) {
     case RetryAction::kRequeue:
       Advance(draft, task, TaskEvent::kRequeue);
@@ -143,6 +172,7 @@ void Dispatcher::Impl::LoseTask(Draft& draft, TaskEntry& task, const Error& erro
 
 void Dispatcher::Impl::StopTask(Draft& draft, TaskEntry& task, std::string_view outcome) {
   EndAttempt(draft, task, outcome);
+  NoteGone(draft, task);
   Discard(draft, task.record.id, task.record.fence);
   Advance(draft, task, TaskEvent::kStopped);
   Advance(draft, *task.job, JobEvent::kStopped);
@@ -157,6 +187,7 @@ void Dispatcher::Impl::CancelJob(Draft& draft, JobEntry& entry) {
     if (task.record.state == TaskState::kCancelled) {
       task.record.due_at.reset();
       jobs_.SetDeadline(task, std::nullopt);
+      NoteGone(draft, task);
     } else if (task.lease && !task.lease->instance.empty()) {
       draft.Send(task.lease->instance, worker::kCancel, "",
                  {{"task", task.record.id}, {"fence", task.record.fence}});
@@ -212,6 +243,11 @@ void Dispatcher::Impl::EndJob(Draft& draft, JobEntry& entry) {
     settled_.Remember(attempt);
   }
   drain_rate_.Count(draft.now().monotonic);
+  // The letter of an earlier generation has left the queue; now nobody needs its folder either.
+  if (entry.job.generation > 1 && entry.job.state != JobState::kDead) {
+    draft.Add(RemoveDeadLetter{.job_id = entry.job.id});
+  }
+  OnCanaryEnded(draft, entry);
 }
 
 void Dispatcher::Impl::Discard(Draft& draft, const std::string& task_id, Fence fence) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <string>
+
 #include "broker/job_table.h"
 #include "core/clock.h"
 #include "core/error.h"
@@ -12,7 +14,13 @@ namespace millrace {
 bool KeepsFolder(const Attempt& attempt);
 
 // What goes into the dead-letter folder of a job that failed for `cause`; report.json is described
-// in docs/architecture.md, "Dead letters".
+// in docs/dead-letters.md.
 DeadLetter MakeDeadLetter(const JobEntry& entry, const Error& cause, WallTime died_at);
+
+// The place of that job in the queue of dead letters.
+DeadLetterRecord MakeDeadLetterRecord(const JobEntry& entry, const Error& cause, WallTime died_at);
+
+// A fact of the input that is text, e.g. its "sha256"; empty if it is not known.
+std::string InputFact(const Job& job, const char* key);
 
 }  // namespace millrace

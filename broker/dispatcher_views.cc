@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "broker/dispatcher_impl.h"
+#include "broker/dispatcher_report.h"
 
 // What the dispatcher looks like from outside.
 
@@ -10,6 +11,18 @@ namespace {
 
 double SecondsSince(WallTime time, WallTime now) {
   return std::max(0.0, std::chrono::duration<double>(now - time).count());
+}
+
+double SecondsUntil(MonotonicTime time, Now now) {
+  return std::max(0.0, std::chrono::duration<double>(time - now.monotonic).count());
+}
+
+nlohmann::json BreakerJson(const WorkerBreakers::View& breaker, Now now) {
+  const auto wait = breaker.half_open_at ? nlohmann::json(SecondsUntil(*breaker.half_open_at, now))
+                                         : nlohmann::json();
+  return {{"state", NameOf(breaker.state)},
+          {"failures", breaker.failures},
+          {"half_open_in_seconds", wait}};
 }
 
 std::string_view StateOf(const RegisteredWorker& worker) {
@@ -36,6 +49,20 @@ const Job* Dispatcher::Impl::Find(const std::string& job_id) const {
   return entry == nullptr ? nullptr : &entry->job;
 }
 
+const Job* Dispatcher::Impl::FindByKey(const std::string& key) const {
+  const JobEntry* entry = jobs_.FindByKey(key);
+  return entry == nullptr ? nullptr : &entry->job;
+}
+
+bool Dispatcher::Impl::OwnsWork(const std::string& task_id, Fence fence) const {
+  const TaskEntry* task = jobs_.FindTask(task_id);
+  if (task == nullptr) return false;
+  const bool current = task->record.fence == fence;
+  if (current && (task->lease || task->record.state == TaskState::kDone)) return true;
+  const Attempt* attempt = FindAttempt(*task->job, fence);
+  return attempt != nullptr && KeepsFolder(*attempt);
+}
+
 LiveJob Dispatcher::Impl::Live(const std::string& job_id) const {
   const JobEntry* entry = jobs_.Find(job_id);
   return entry == nullptr ? LiveJob() : LiveOf(*entry);
@@ -47,7 +74,10 @@ LiveJob Dispatcher::Impl::LiveOf(const JobEntry& entry) const {
   if (!entry.attempts.empty()) live.attempt = entry.attempts.back().number;
   for (const TaskEntry& task : entry.tasks) {
     if (task.lease) live.worker = task.record.last_worker;
-    if (task.record.due_at) live.retry_at = task.record.due_at;
+    if (task.record.due_at) {
+      live.retry_at = task.record.due_at;
+      if (spike_.paused()) live.retry_at = std::max(*live.retry_at, retries_paused_until_);
+    }
     if (const int64_t position = queue_.PositionOf(task.place()); position > 0) {
       live.queue_position = std::min(position, live.queue_position.value_or(position));
     }
@@ -73,7 +103,11 @@ nlohmann::json Dispatcher::Impl::QueueView(Now now) const {
           {"slots", slots},
           {"busy_slots", busy},
           {"workers", workers_.by_name().size()},
-          {"draining", draining_}};
+          {"draining", draining_},
+          {"retries_paused", spike_.paused()},
+          {"retries_paused_seconds", spike_.paused() ? SecondsUntil(spike_.until(), now) : 0.0},
+          {"free_bytes", free_bytes_ ? nlohmann::json(*free_bytes_) : nlohmann::json()},
+          {"reserved_bytes", jobs_.reserved_bytes()}};
 }
 
 nlohmann::json Dispatcher::Impl::WorkersView(Now now) const {
@@ -91,6 +125,7 @@ nlohmann::json Dispatcher::Impl::WorkersView(Now now) const {
                      {"versions", worker.versions},
                      {"last_beat_seconds", silent.count()},
                      {"registered_at", FormatTime(worker.registered_at)},
+                     {"breaker", BreakerJson(breakers_.ViewOf(name), now)},
                      {"tasks", TasksOf(worker)}});
   }
   return {{"workers", std::move(views)}};

@@ -8,12 +8,6 @@
 namespace millrace {
 namespace {
 
-struct BeatTask {
-  LeaseName name;
-  Progress progress;
-  nlohmann::json media;  // null if it was not sent
-};
-
 struct Beat {
   bool draining = false;
   std::vector<BeatTask> tasks;
@@ -27,11 +21,17 @@ nlohmann::json NameJson(const LeaseName& name) {
   return {{"task", name.task}, {"fence", name.fence}};
 }
 
-std::vector<LeaseName> ReadRunning(const Message& message) {
+// What a worker says that it runs; `progress` is the nothing that it is by default if it was not
+// sent.
+std::vector<BeatTask> ReadRunning(const Message& message) {
   try {
-    std::vector<LeaseName> running;
+    std::vector<BeatTask> running;
     for (const nlohmann::json& item : message.body.at("running")) {
-      running.push_back({.task = item.at("task"), .fence = item.at("fence")});
+      const auto progress = item.find("progress");
+      running.push_back(
+          {.name = {.task = item.at("task"), .fence = item.at("fence")},
+           .progress = progress == item.end() ? Progress() : ProgressFromJson(*progress),
+           .media = nullptr});
     }
     return running;
   } catch (const nlohmann::json::exception& error) {
@@ -90,7 +90,7 @@ Outcome Dispatcher::Impl::OnWorker(const std::string& peer, const Message& messa
 
 void Dispatcher::Impl::OnRegister(Draft& draft, const std::string& peer, const Message& message) {
   RegisteredWorker said = ParseRegister(peer, message.body);
-  const std::vector<LeaseName> running = ReadRunning(message);
+  std::vector<BeatTask> running = ReadRunning(message);
   const RegisteredWorker* before = workers_.FindInstance(peer);
   if (before != nullptr && before->name != said.name) {
     RefuseBody(message, "this instance is known as " + before->name);
@@ -100,11 +100,12 @@ void Dispatcher::Impl::OnRegister(Draft& draft, const std::string& peer, const M
   RegisteredWorker& registered = Welcome(draft, std::move(said), running);
 
   nlohmann::json lost = nlohmann::json::array();
-  for (const LeaseName& name : running) {
-    if (TaskEntry* task = FindCurrent(name)) {
+  for (BeatTask& said : running) {
+    if (TaskEntry* task = FindCurrent(said.name)) {
       Adopt(draft, *task, registered);
-    } else if (!IsSettled(name)) {
-      lost.push_back(NameJson(name));
+      if (said.progress != Progress()) ShowProgress(draft, *task, std::move(said.progress));
+    } else if (!IsSettled(said.name)) {
+      lost.push_back(NameJson(said.name));
     }
   }
   draft.Send(peer, worker::kRegistered, message.id,
@@ -120,7 +121,7 @@ void Dispatcher::Impl::OnRegister(Draft& draft, const std::string& peer, const M
 }
 
 RegisteredWorker& Dispatcher::Impl::Welcome(Draft& draft, RegisteredWorker said,
-                                            const std::vector<LeaseName>& running) {
+                                            const std::vector<BeatTask>& running) {
   if (RegisteredWorker* same = workers_.FindInstance(said.instance)) {
     workers_.Update(*same, std::move(said));
     return *same;
@@ -128,8 +129,8 @@ RegisteredWorker& Dispatcher::Impl::Welcome(Draft& draft, RegisteredWorker said,
   if (RegisteredWorker* earlier = workers_.FindName(said.name)) {
     // What the new process lists stays as it is, unclaimed until it is adopted.
     for (TaskEntry* task : std::vector<TaskEntry*>(earlier->leases)) {
-      const bool listed = std::ranges::any_of(running, [&](const LeaseName& name) {
-        return name.task == task->record.id && name.fence == task->record.fence;
+      const bool listed = std::ranges::any_of(running, [&](const BeatTask& said) {
+        return said.name.task == task->record.id && said.name.fence == task->record.fence;
       });
       if (!listed) continue;
       std::erase(earlier->leases, task);
@@ -138,6 +139,7 @@ RegisteredWorker& Dispatcher::Impl::Welcome(Draft& draft, RegisteredWorker said,
     Forget(draft, *earlier, "lost", "worker " + said.name + " was started anew");
   }
   RegisteredWorker& added = workers_.Add(std::move(said));
+  added.held_back = !breakers_.MayTake(added.name);
   AnnounceWorker(draft, added.name, "registered");
   return added;
 }
@@ -194,8 +196,10 @@ void Dispatcher::Impl::ShowProgress(Draft& draft, TaskEntry& task, Progress prog
   const bool changed = progress.percent != shown.percent || progress.phase != shown.phase;
   shown = std::move(progress);
   if (!changed) return;
-  draft.Announce(event::kProgress,
-                 {{"job", task.job->job.id}, {"percent", shown.percent}, {"phase", shown.phase}});
+  draft.Announce(event::kProgress, {{"job", task.job->job.id},
+                                    {"generation", task.job->job.generation},
+                                    {"percent", shown.percent},
+                                    {"phase", shown.phase}});
 }
 
 void Dispatcher::Impl::SendAssign(Draft& draft, const TaskEntry& task) {
@@ -255,6 +259,7 @@ void Dispatcher::Impl::Forget(Draft& draft, RegisteredWorker& worker, std::strin
   }
   probes_.Return(worker.instance);
   AnnounceWorker(draft, worker.name, event);
+  breakers_.OnGone(worker.name, draft.now().monotonic);
   workers_.Remove(worker);
 }
 

@@ -1,7 +1,9 @@
 #include "broker/effects.h"
 
 #include <filesystem>
+#include <memory>
 
+#include "core/failpoint.h"
 #include "core/log.h"
 
 namespace millrace {
@@ -37,6 +39,8 @@ std::vector<std::string> EffectRunner::Send(const std::vector<Effect>& effects) 
       }
     } else if (const auto* announce = std::get_if<Announce>(&effect)) {
       sockets_.Publish(announce->topic, announce->body);
+    } else if (const auto* warn = std::get_if<Warn>(&effect)) {
+      LogWarning(warn->text, warn->fields);
     }
   }
   return broken;
@@ -61,9 +65,11 @@ void EffectRunner::Store(const std::vector<Effect>& effects, Dispatcher& dispatc
     if (const auto* publish = std::get_if<PublishOutputs>(&effect)) {
       report(Publish(*publish, dispatcher, now));
     } else if (const auto* bury = std::get_if<Bury>(&effect)) {
-      report(BuryJob(*bury, dispatcher, now));
+      BeginBurial(*bury);
     } else if (const auto* discard = std::get_if<DiscardWork>(&effect)) {
       Discard(*discard);
+    } else if (const auto* removal = std::get_if<RemoveDeadLetter>(&effect)) {
+      BeginRemoval(*removal);
     }
   }
 }
@@ -72,7 +78,9 @@ Outcome EffectRunner::Publish(const PublishOutputs& publish, Dispatcher& dispatc
                               const std::function<Now()>& now) {
   bool there = false;
   std::optional<Error> error = ErrorOf([&] {
+    Failpoint("broker.before_publish");
     there = media_.Publish(publish.task_id, publish.job_id, publish.fence, publish.manifest);
+    Failpoint("broker.during_publish");
   });
   if (!error && !there) {
     error = Error(ErrorCode::kOutputNotFound, "the files that the worker reported are gone");
@@ -85,16 +93,34 @@ Outcome EffectRunner::Publish(const PublishOutputs& publish, Dispatcher& dispatc
   return dispatcher.OnPublishFailed(publish.task_id, publish.fence, *error, now());
 }
 
-Outcome EffectRunner::BuryJob(const Bury& bury, Dispatcher& dispatcher,
-                              const std::function<Now()>& now) {
-  const std::string& job = bury.letter.job_id;
-  const std::optional<Error> error = ErrorOf([&] { media_.WriteDeadLetter(bury.letter); });
-  if (!error) {
-    LogWarning("job is dead", {{"job", job}, {"folder", media_.DeadLetterFolder(job).string()}});
-    return dispatcher.OnBuried(job, now());
+void EffectRunner::BeginBurial(const Bury& bury) {
+  if (!burying_.insert(bury.letter.job_id).second) return;
+  const auto burial = std::make_shared<Burial>(Burial{bury.letter.job_id, std::nullopt});
+  files_.Post(
+      [this, burial, letter = bury.letter](const std::stop_token& stop) mutable {
+        letter.abandon = stop;
+        burial->error = ErrorOf([&] {
+          Failpoint("broker.before_dead_letter");
+          media_.WriteDeadLetter(letter);
+          Failpoint("broker.after_dead_letter");
+        });
+      },
+      [this, burial] { buried_.push_back(std::move(*burial)); });
+}
+
+void EffectRunner::TakeBuried(Dispatcher& dispatcher, const std::function<Now()>& now,
+                              const Report& report) {
+  for (const Burial& burial : std::exchange(buried_, {})) {
+    const std::string& job = burial.job_id;
+    burying_.erase(job);
+    if (burial.error) {
+      LogError("dead letter not written", {{"job", job}, {"error", ToJson(*burial.error)}});
+      report(dispatcher.OnBuryFailed(job, *burial.error, now()));
+    } else {
+      LogWarning("job is dead", {{"job", job}, {"folder", media_.DeadLetterFolder(job).string()}});
+      report(dispatcher.OnBuried(job, now()));
+    }
   }
-  LogError("dead letter not written", {{"job", job}, {"error", ToJson(*error)}});
-  return dispatcher.OnBuryFailed(job, *error, now());
 }
 
 void EffectRunner::Discard(const DiscardWork& discard) {
@@ -103,6 +129,16 @@ void EffectRunner::Discard(const DiscardWork& discard) {
   if (!error) return;
   LogWarning("work folder not removed",
              {{"task", discard.task_id}, {"fence", discard.fence}, {"error", ToJson(*error)}});
+}
+
+void EffectRunner::BeginRemoval(const RemoveDeadLetter& removal) {
+  files_.Post(
+      [this, job = removal.job_id](const std::stop_token&) {
+        const std::optional<Error> error = ErrorOf([&] { inventory_.RemoveDeadLetter(job); });
+        if (!error) return;
+        LogWarning("dead-letter folder not removed", {{"job", job}, {"error", ToJson(*error)}});
+      },
+      {});
 }
 
 }  // namespace millrace

@@ -1,5 +1,8 @@
 #include "broker/job_reader.h"
 
+#include <algorithm>
+
+#include "broker/dead_jobs.h"
 #include "core/fields.h"
 #include "core/settings.h"
 
@@ -9,6 +12,7 @@ namespace {
 constexpr int kMaxPageSize = 500;
 constexpr int kDefaultPageSize = 50;
 constexpr size_t kMaxTokenBytes = 512;
+constexpr size_t kMaxGroups = 500;
 
 std::vector<JobState> ParseStates(const nlohmann::json& json, Fields& fields) {
   std::vector<JobState> states;
@@ -80,27 +84,103 @@ JobFilter ParseJobFilter(const nlohmann::json& body) {
 }
 
 Message JobReader::Answer(const Message& request, Now now) const {
-  Message reply{.type = std::string(client::kOk), .id = request.id, .body = {}};
+  return {.type = std::string(client::kOk), .id = request.id, .body = BodyFor(request, now)};
+}
+
+nlohmann::json JobReader::BodyFor(const Message& request, Now now) const {
   const std::string_view type = request.type;
-  const auto job_id = [&] { return request.body.at("job_id").get<std::string>(); };
-  if (type == client::kGetJob) {
-    reply.body = ReadJob(job_id());
-  } else if (type == client::kSubmit) {
-    reply.body = {{"job", ReadJob(job_id())["job"]}};
-  } else if (type == client::kCancel) {
-    RefuseCancel(job_id());
-  } else if (type == client::kListJobs) {
-    reply.body = ListJobs(request.body);
-  } else if (type == client::kAttempts) {
-    reply.body = Attempts(job_id());
-  } else if (type == client::kQueue) {
-    reply.body = dispatcher_.QueueView(now);
-  } else if (type == client::kWorkers) {
-    reply.body = dispatcher_.WorkersView(now);
-  } else {
-    reply.body = Ping();
+  const nlohmann::json& body = request.body;
+  const auto job_id = [&] { return body.at("job_id").get<std::string>(); };
+  if (type == client::kGetJob) return ReadJob(job_id());
+  if (type == client::kSubmit) return RepeatSubmit(body);
+  if (type == client::kCancel) RefuseCancel(job_id());
+  if (type == client::kListJobs) return ListJobs(body);
+  if (type == client::kAttempts) return Attempts(job_id());
+  if (type == client::kQueue) return Queue(now);
+  if (type == client::kWorkers) return dispatcher_.WorkersView(now);
+  if (type == client::kDeadLetters) return ListDeadLetters(body);
+  if (type == client::kDeadLetterGroups) return GroupDeadLetters(body);
+  if (type == client::kGetDeadLetter) return ReadDeadLetter(job_id());
+  if (type == client::kGetRedrive) return {{"redrive", ReadRedrive(body.at("redrive_id"))}};
+  if (type == client::kRedriveMany) return RedriveMany(body);
+  if (type == client::kPurgeMany) return {{"count", CountOpen(body)}};
+  return Ping();
+}
+
+nlohmann::json JobReader::RepeatSubmit(const nlohmann::json& body) const {
+  const std::string key = body.value("idempotency_key", "");
+  if (!key.empty()) {
+    if (const std::optional<Job> job = ledger_.FindJobByKey(key)) {
+      if (job->request_fingerprint != body.value("fingerprint", "")) {
+        throw Error(ErrorCode::kIdempotencyConflict,
+                    "the key was used for another request, which made job " + job->id,
+                    {{"job", job->id}});
+      }
+      return {{"job", ReadJob(job->id)["job"]}};
+    }
   }
-  return reply;
+  return {{"job", ReadJob(body.at("job_id").get<std::string>())["job"]}};
+}
+
+nlohmann::json JobReader::Queue(Now now) const {
+  nlohmann::json view = dispatcher_.QueueView(now);
+  view["dead_letters"] = ledger_.CountDeadLetters({});
+  view["janitor"] = facts_.janitor;
+  return view;
+}
+
+nlohmann::json JobReader::ListDeadLetters(const nlohmann::json& body) const {
+  DeadLetterFilter filter = ParseDeadLetterFilter(body);
+  // As for jobs: a page that would not fit into a message is made shorter.
+  for (;; filter.page_size /= 2) {
+    const DeadLetterPage page = ledger_.ListDeadLetters(filter);
+    nlohmann::json letters = nlohmann::json::array();
+    size_t bytes = 0;
+    for (const DeadLetterRecord& letter : page.letters) {
+      letters.push_back(ToJson(letter));
+      bytes += SizeOf(letters.back());
+    }
+    if (bytes <= kMaxBodyBytes / 2 || filter.page_size == 1) {
+      return {{"dead_letters", std::move(letters)}, {"next_page_token", page.next_page_token}};
+    }
+  }
+}
+
+nlohmann::json JobReader::GroupDeadLetters(const nlohmann::json& body) const {
+  nlohmann::json groups = nlohmann::json::array();
+  for (const DeadLetterGroup& group :
+       ledger_.DeadLetterGroups(ParseDeadLetterFilter(body), kMaxGroups)) {
+    groups.push_back(ToJson(group));
+  }
+  return {{"groups", std::move(groups)}};
+}
+
+nlohmann::json JobReader::ReadDeadLetter(const std::string& job_id) const {
+  const std::optional<DeadLetterRecord> letter = ledger_.FindDeadLetter(job_id);
+  if (!letter) {
+    throw Error(ErrorCode::kDeadLetterNotFound, "job " + job_id + " has no dead letter");
+  }
+  return {{"dead_letter", ToJson(*letter)}};
+}
+
+nlohmann::json JobReader::ReadRedrive(const std::string& redrive_id) const {
+  const std::optional<RedriveRecord> redrive = ledger_.FindRedrive(redrive_id);
+  if (!redrive) throw Error(ErrorCode::kRedriveNotFound, "there is no redrive " + redrive_id);
+  return ToJson(*redrive);
+}
+
+nlohmann::json JobReader::RedriveMany(const nlohmann::json& body) const {
+  const std::optional<RedriveRecord> redrive =
+      ledger_.FindRedrive(body.at("redrive_id").get<std::string>());
+  if (!redrive) return {{"count", CountOpen(body)}, {"redrive", nullptr}};
+  const size_t canaries = redrive->canary.empty() ? 0 : 1;
+  return {{"count", redrive->waiting.size() + canaries}, {"redrive", ToJson(*redrive)}};
+}
+
+int64_t JobReader::CountOpen(const nlohmann::json& body) const {
+  DeadLetterFilter filter = ParseDeadLetterFilter(body.at("filter"));
+  filter.state = NameOf(DeadLetterRecord::State::kOpen);
+  return std::min(ledger_.CountDeadLetters(filter), static_cast<int64_t>(kMaxLettersAtOnce));
 }
 
 Job JobReader::FindEnded(const std::string& job_id) const {
@@ -149,8 +229,8 @@ nlohmann::json JobReader::Attempts(const std::string& job_id) const {
 
 nlohmann::json JobReader::Ping() const {
   return {{"version", kVersion},
-          {"accepting", !refusal_.has_value()},
-          {"reason", refusal_.value_or("")}};
+          {"accepting", !facts_.refusal.has_value()},
+          {"reason", facts_.refusal.value_or("")}};
 }
 
 void JobReader::RefuseCancel(const std::string& job_id) const {

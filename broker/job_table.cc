@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "broker/size_prediction.h"
 #include "core/id.h"
 
 namespace millrace {
@@ -38,6 +39,9 @@ JobEntry& JobTable::Add(Job job, std::vector<TaskRecord> tasks, std::vector<Atte
     task.needs = needs;
     tasks_[task.record.id] = &task;
   }
+  entry.reserved_bytes = PredictOutputBytes(entry.job);
+  reserved_bytes_ += entry.reserved_bytes;
+  if (!entry.job.idempotency_key.empty()) keys_[entry.job.idempotency_key] = &entry;
   ++counts_[static_cast<size_t>(entry.job.state)];
   jobs_.emplace(entry.job.id, std::move(owned));
   return entry;
@@ -51,6 +55,8 @@ std::unique_ptr<JobEntry> JobTable::Take(const std::string& job_id) {
     SetDeadline(task, std::nullopt);
     tasks_.erase(task.record.id);
   }
+  if (!entry->job.idempotency_key.empty()) keys_.erase(entry->job.idempotency_key);
+  reserved_bytes_ -= entry->reserved_bytes;
   --counts_[static_cast<size_t>(entry->job.state)];
   return entry;
 }
@@ -58,6 +64,11 @@ std::unique_ptr<JobEntry> JobTable::Take(const std::string& job_id) {
 JobEntry* JobTable::Find(const std::string& job_id) const {
   const auto found = jobs_.find(job_id);
   return found == jobs_.end() ? nullptr : found->second.get();
+}
+
+JobEntry* JobTable::FindByKey(const std::string& idempotency_key) const {
+  const auto found = keys_.find(idempotency_key);
+  return found == keys_.end() ? nullptr : found->second;
 }
 
 TaskEntry* JobTable::FindTask(const std::string& task_id) const {

@@ -47,6 +47,7 @@ struct JobEntry {
   std::vector<TaskEntry> tasks;
   std::vector<Attempt> attempts;  // of this generation, by fence
   Progress progress;              // as shown to clients: its percents never fall
+  int64_t reserved_bytes = 0;     // of the disk, for its outputs
   bool inserted = false;          // since the last commit
   bool changed = false;           // since the last commit
 };
@@ -57,7 +58,8 @@ std::vector<TaskRecord> PlanTasks(const Job& job);
 // The attempt of that fence; nullptr if the task's job has none.
 Attempt* FindAttempt(JobEntry& entry, Fence fence);
 
-// The jobs in memory, by id, with their tasks, counts by state, and when each task needs attention.
+// The jobs in memory, by id and idempotency key, with their tasks, counts by state, what their
+// outputs will take, and when each task needs attention.
 // Owned by the dispatcher. Pointers stay valid until Take()'s result is gone.
 class JobTable {
  public:
@@ -67,6 +69,7 @@ class JobTable {
   std::unique_ptr<JobEntry> Take(const std::string& job_id);
 
   JobEntry* Find(const std::string& job_id) const;
+  JobEntry* FindByKey(const std::string& idempotency_key) const;
   TaskEntry* FindTask(const std::string& task_id) const;
 
   // Oldest first. `visit` may change jobs, not add or take any.
@@ -74,6 +77,9 @@ class JobTable {
 
   void SetState(JobEntry& entry, JobState state);
   size_t CountOf(JobState state) const { return counts_[static_cast<size_t>(state)]; }
+
+  // Of all jobs together.
+  int64_t reserved_bytes() const { return reserved_bytes_; }
 
   // A task has one deadline at a time: its state says for what.
   void SetDeadline(TaskEntry& task, std::optional<MonotonicTime> deadline);
@@ -85,10 +91,12 @@ class JobTable {
   static constexpr size_t kStates = static_cast<size_t>(JobState::kDead) + 1;
 
   std::unordered_map<std::string, std::unique_ptr<JobEntry>> jobs_;
+  std::unordered_map<std::string, JobEntry*> keys_;
   std::unordered_map<std::string, TaskEntry*> tasks_;
   std::set<std::tuple<MonotonicTime, uint64_t, TaskEntry*>> deadlines_;
   std::array<size_t, kStates> counts_{};
   uint64_t last_order_ = 0;
+  int64_t reserved_bytes_ = 0;
 };
 
 }  // namespace millrace

@@ -23,6 +23,10 @@ class Ledger {
   virtual void CheckWritable() = 0;
 
   virtual std::optional<Job> FindJob(const std::string& id) = 0;
+  // The job that was submitted with this Idempotency-Key, which is not empty.
+  virtual std::optional<Job> FindJobByKey(const std::string& key) = 0;
+  // All there are, whatever their states, by id.
+  virtual std::vector<TaskRecord> TasksOf(const std::string& job_id) = 0;
   // Newest last.
   virtual std::vector<Attempt> AttemptsOf(const std::string& job_id) = 0;
   // The number of the last attempt of a job in one generation; 0: none was made.
@@ -31,11 +35,40 @@ class Ledger {
   virtual JobPage ListJobs(const JobFilter& filter) = 0;
   // At most `limit` events with a sequence number above `after`, in order.
   virtual std::vector<EventRecord> EventsAfter(int64_t after, size_t limit) = 0;
+
+  // Of the newest generation.
+  virtual std::optional<DeadLetterRecord> FindDeadLetter(const std::string& job_id) = 0;
+  // Newest first. Throws Error{kInvalidRequest} for a page token that this ledger did not make.
+  virtual DeadLetterPage ListDeadLetters(const DeadLetterFilter& filter) = 0;
+  virtual int64_t CountDeadLetters(const DeadLetterFilter& filter) = 0;
+  // The largest first, at most `limit`.
+  virtual std::vector<DeadLetterGroup> DeadLetterGroups(const DeadLetterFilter& filter,
+                                                        size_t limit) = 0;
+  // Those that a filter finds among the open ones, whatever it says of the state; at most `limit`.
+  virtual std::vector<DeadLetterRecord> OpenLettersOldestFirst(const DeadLetterFilter& filter,
+                                                               size_t limit) = 0;
+  virtual std::optional<RedriveRecord> FindRedrive(const std::string& id) = 0;
+
+  // For retention. What is found is the oldest first, at most `limit`, and costs what it returns.
+
+  // Jobs in one of these states, all of which are ends, that ended before `time`.
+  virtual std::vector<std::string> EndedBefore(const std::vector<JobState>& states, WallTime time,
+                                               size_t limit) = 0;
+  // Open letters.
+  virtual std::vector<DeadLetterRecord> LettersDiedBefore(WallTime time, size_t limit) = 0;
+  // Whether a job of the ledger, ended or not, has this upload as its input.
+  virtual bool IsUploadNamed(const std::string& upload_id) = 0;
+  // nullopt: the ledger has no such job.
+  virtual std::optional<JobStanding> FindStanding(const std::string& job_id) = 0;
+  // Removes the events of removed jobs whose last event is older than `time`, of at most
+  // `max_jobs` jobs, and notes which sequence numbers they had. Returns the number of events.
+  // Makes it durable like Commit.
+  virtual size_t PruneEvents(WallTime time, size_t max_jobs) = 0;
 };
 
 // The embedded default: one SQLite file in WAL mode with synchronous=FULL, created if it does not
 // exist. Refuses, naming the file and what to do, one that is damaged (a quick check of the whole
-// file at start), not a ledger, or of a newer schema.
+// file at start), not a ledger, or of a newer schema. Brings one of an older schema up to date.
 std::unique_ptr<Ledger> OpenSqliteLedger(const std::filesystem::path& file);
 
 }  // namespace millrace

@@ -1,102 +1,19 @@
 #include "broker/ledger_schema.h"
 
-#include <array>
+#include <sqlite3.h>
+#include <sys/stat.h>
+
+#include <cerrno>
 #include <string>
 
+#include "broker/ledger_log_check.h"
+#include "broker/ledger_scripts.h"
 #include "broker/sqlite_statement.h"
+#include "core/files.h"
 #include "core/log.h"
 
 namespace millrace {
 namespace {
-
-// Times are microseconds since 1970, states and events their names, JSON is text.
-//
-// - A job's place in every list is (created_at, id): each index that a list walks ends in the two,
-//   so that a page costs what the page holds, however long the list is.
-// - jobs_open is what a starting broker loads; it stays small while the history grows.
-// - Labels stand in a table of their own, which repeats created_at for the same reason.
-// - attempts have no job column: a lease is of a task, and the fence alone names it.
-// - counters hold the last fence and event number ever given out, so that neither goes back when
-//   rows are removed.
-// - Foreign keys are on and checked at the end of the transaction: a dispatcher that forgot a row
-//   fails that commit instead of leaving a ledger that cannot be loaded.
-constexpr const char* kVersion1 = R"sql(
-CREATE TABLE jobs (
-  id              TEXT PRIMARY KEY NOT NULL,
-  state           TEXT NOT NULL,
-  generation      INTEGER NOT NULL,
-  external_id     TEXT NOT NULL,
-  created_at      INTEGER NOT NULL,
-  started_at      INTEGER,
-  finished_at     INTEGER,
-  published_fence INTEGER NOT NULL,
-  request         TEXT NOT NULL,
-  input_facts     TEXT,
-  media           TEXT,
-  files           TEXT NOT NULL,
-  warnings        TEXT NOT NULL,
-  error           TEXT
-);
-CREATE INDEX jobs_by_time ON jobs (created_at, id);
-CREATE INDEX jobs_by_state ON jobs (state, created_at, id);
-CREATE INDEX jobs_by_external_id ON jobs (external_id, created_at, id) WHERE external_id <> '';
-CREATE INDEX jobs_open ON jobs (created_at, id)
-  WHERE state NOT IN ('succeeded', 'cancelled', 'dead');
-
-CREATE TABLE job_labels (
-  name       TEXT NOT NULL,
-  value      TEXT NOT NULL,
-  created_at INTEGER NOT NULL,
-  job_id     TEXT NOT NULL REFERENCES jobs (id) DEFERRABLE INITIALLY DEFERRED,
-  PRIMARY KEY (name, value, created_at, job_id)
-) WITHOUT ROWID;
-
-CREATE TABLE tasks (
-  id                      TEXT PRIMARY KEY NOT NULL,
-  job_id                  TEXT NOT NULL REFERENCES jobs (id) DEFERRABLE INITIALLY DEFERRED,
-  state                   TEXT NOT NULL,
-  fence                   INTEGER NOT NULL,
-  attempts_spent          INTEGER NOT NULL,
-  infrastructure_failures INTEGER NOT NULL,
-  crashed_workers         TEXT NOT NULL,
-  last_worker             TEXT NOT NULL,
-  due_at                  INTEGER,
-  manifest                TEXT,
-  failure                 TEXT
-);
-CREATE INDEX tasks_by_job ON tasks (job_id);
-
-CREATE TABLE attempts (
-  fence       INTEGER PRIMARY KEY,
-  task_id     TEXT NOT NULL REFERENCES tasks (id) DEFERRABLE INITIALLY DEFERRED,
-  number      INTEGER NOT NULL,
-  generation  INTEGER NOT NULL,
-  worker      TEXT NOT NULL,
-  started_at  INTEGER NOT NULL,
-  finished_at INTEGER,
-  outcome     TEXT NOT NULL,
-  failure     TEXT,
-  versions    TEXT
-);
-CREATE INDEX attempts_by_task ON attempts (task_id, fence);
-
-CREATE TABLE events (
-  sequence   INTEGER PRIMARY KEY,
-  job_id     TEXT NOT NULL,
-  generation INTEGER NOT NULL,
-  event      TEXT NOT NULL,
-  state      TEXT NOT NULL,
-  at         INTEGER NOT NULL
-);
-
-CREATE TABLE counters (
-  name  TEXT PRIMARY KEY NOT NULL,
-  value INTEGER NOT NULL
-) WITHOUT ROWID;
-INSERT INTO counters VALUES ('fence', 0), ('sequence', 0);
-)sql";
-
-constexpr auto kScripts = std::to_array<const char*>({kVersion1});
 
 int ReadPragma(SQLite::Database& database, const std::string& name) {
   return database.execAndGet("PRAGMA " + name).getInt();
@@ -126,19 +43,63 @@ int CheckKind(SQLite::Database& database, const std::filesystem::path& file) {
   return version;
 }
 
-void CheckWhole(SQLite::Database& database, const std::filesystem::path& file) {
-  const std::string found = database.execAndGet("PRAGMA quick_check(1)").getString();
-  if (found == "ok") return;
+[[noreturn]] void RefuseDamaged(const std::filesystem::path& file, const std::string& found) {
   throw LedgerCorrupt(file, "is damaged (" + found +
                                 "): keep a copy of the file, and put a backup or the result of "
                                 "`sqlite3 " +
                                 file.string() + " .recover` in its place");
 }
 
+// Reads every page. It finds what is torn, cut off or overwritten, and takes the longer the larger
+// the file is; that an index holds what its table holds is left to `--verify`.
+void CheckWhole(SQLite::Database& database, const std::filesystem::path& file, bool had_log) {
+  database.exec("PRAGMA cell_size_check = ON");
+  const std::string found = database.execAndGet("PRAGMA quick_check(1)").getString();
+  if (found != "ok") RefuseDamaged(file, found);
+  // SQLite takes what is missing of the last page for zeroes. With a log, that page may be there.
+  const auto page_bytes = static_cast<uintmax_t>(ReadPragma(database, "page_size"));
+  if (!had_log && std::filesystem::file_size(file) % page_bytes != 0) {
+    RefuseDamaged(file, "it ends in the middle of a page");
+  }
+}
+
+// The file's number in its file system; a copy has another.
+int64_t IdentityOf(const std::filesystem::path& file) {
+  struct stat status {};
+  if (::stat(file.c_str(), &status) != 0) ThrowStorageError(errno, "look at", file);
+  return static_cast<int64_t>(status.st_ino);
+}
+
+// A ledger that was not closed has its last commits in the write-ahead log. SQLite takes a log that
+// is gone for one that was never there.
+void CheckLogIsThere(SQLite::Database& database, const std::filesystem::path& file, bool had_log) {
+  if (had_log) return;
+  const int64_t opened =
+      database.execAndGet("SELECT coalesce(max(value), 0) FROM counters WHERE name = 'opened'")
+          .getInt64();
+  if (opened != IdentityOf(file)) return;
+  throw LedgerCorrupt(
+      file,
+      "was not closed, but its write-ahead log " + file.string() +
+          "-wal is gone, and the last commits with it: put it back, or a backup in the "
+          "place of both. If the file is a backup that was made while a broker ran, if another "
+          "program has opened it since (which moves the log into the file), or to go on "
+          "without those commits, run `sqlite3 " +
+          file.string() + " \"DELETE FROM counters WHERE name = 'opened'\"`");
+}
+
+bool HasLog(const std::filesystem::path& file) {
+  std::error_code missing;
+  const auto bytes = std::filesystem::file_size(file.string() + "-wal", missing);
+  return !missing && bytes > 0;
+}
+
 void Upgrade(SQLite::Database& database, int version) {
   for (int next = version; next < LedgerSchemaVersion(); ++next) {
     SQLite::Transaction transaction(database);
-    database.exec(kScripts.at(static_cast<size_t>(next)));
+    const SchemaStep& step = SchemaSteps()[static_cast<size_t>(next)];
+    database.exec(step.script);
+    if (step.fill != nullptr) step.fill(database);
     database.exec("PRAGMA application_id = " + std::to_string(kLedgerApplicationId));
     database.exec("PRAGMA user_version = " + std::to_string(next + 1));
     transaction.commit();
@@ -164,15 +125,44 @@ void Configure(SQLite::Database& database) {
   database.exec("PRAGMA temp_store = MEMORY");
 }
 
+// Closing leaves the log as it is, as if the process had been killed: the next start reads it.
+void KeepLogOnClose(SQLite::Database& database) {
+  sqlite3_db_config(database.getHandle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+}
+
 }  // namespace
 
-int LedgerSchemaVersion() { return static_cast<int>(kScripts.size()); }
+int LedgerSchemaVersion() { return static_cast<int>(SchemaSteps().size()); }
 
 void PrepareLedger(SQLite::Database& database, const std::filesystem::path& file) {
+  CheckLedgerLog(file);
+  const bool had_log = HasLog(file);
   const int version = CheckKind(database, file);
-  CheckWhole(database, file);
+  CheckWhole(database, file, had_log);
+  if (version > 0) CheckLogIsThere(database, file, had_log);
   Configure(database);
   Upgrade(database, version);
+}
+
+void NoteLedgerOpened(SQLite::Database& database, const std::filesystem::path& file) {
+  try {
+    database.exec("INSERT OR REPLACE INTO counters VALUES ('opened', " +
+                  std::to_string(IdentityOf(file)) + ")");
+    // Into the file itself, out of the log whose loss it shows.
+    database.exec("PRAGMA wal_checkpoint(PASSIVE)");
+  } catch (const SQLite::Exception& error) {
+    LogWarning("the loss of the ledger's write-ahead log would not be noticed",
+               {{"file", file.string()}, {"error", error.what()}});
+    KeepLogOnClose(database);
+  }
+}
+
+void NoteLedgerClosed(SQLite::Database& database) {
+  try {
+    database.exec("DELETE FROM counters WHERE name = 'opened'");
+  } catch (const SQLite::Exception&) {
+    KeepLogOnClose(database);
+  }
 }
 
 }  // namespace millrace

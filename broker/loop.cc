@@ -4,8 +4,10 @@
 #include <iterator>
 #include <random>
 
+#include "broker/dead_jobs.h"
 #include "broker/job_reader.h"
 #include "broker/message_shape.h"
+#include "core/failpoint.h"
 #include "core/log.h"
 
 namespace millrace {
@@ -13,9 +15,36 @@ namespace {
 
 using std::chrono::milliseconds;
 
+constexpr std::chrono::seconds kDiskLookEvery{1};
+
 bool ChangesNothing(std::string_view type) {
-  return type == client::kGetJob || type == client::kListJobs || type == client::kAttempts ||
-         type == client::kQueue || type == client::kWorkers || type == client::kPing;
+  static constexpr auto kReads = std::to_array<std::string_view>(
+      {client::kGetJob, client::kListJobs, client::kAttempts, client::kQueue, client::kWorkers,
+       client::kPing, client::kDeadLetters, client::kDeadLetterGroups, client::kGetDeadLetter,
+       client::kGetRedrive});
+  return std::ranges::find(kReads, type) != kReads.end();
+}
+
+bool IsPurge(std::string_view type) { return type == client::kPurge || type == client::kPurgeMany; }
+
+bool IsAboutDead(std::string_view type) {
+  return IsPurge(type) || type == client::kRedrive || type == client::kRedriveMany;
+}
+
+// Whether it only asks how many there are. With a patch it also asks whether that fits them.
+bool IsDryRun(const Message& message) {
+  return message.body.value("dry_run", false) && !message.body.contains("patch");
+}
+
+// A text of the body; empty if it is not there.
+std::string TextOf(const nlohmann::json& body, const char* key) {
+  const auto found = body.find(key);
+  return found != body.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
+bool Assigns(const Effect& effect) {
+  const auto* send = std::get_if<SendToWorker>(&effect);
+  return send != nullptr && send->message.type == worker::kAssign;
 }
 
 // The id to answer a message with that could not be decoded.
@@ -39,7 +68,10 @@ BrokerOptions WithRandom(BrokerOptions options) {
 
 void Broker::Batch::Add(Outcome outcome) {
   for (LedgerChange& change : outcome.changes) {
-    if (const auto* insert = std::get_if<InsertJob>(&change)) inserted.insert(insert->job.id);
+    if (const auto* insert = std::get_if<InsertJob>(&change)) {
+      inserted.insert(insert->job.id);
+      inserted_keys.insert(insert->job.idempotency_key);
+    }
     changes.push_back(std::move(change));
   }
   std::ranges::move(outcome.effects, std::back_inserter(effects));
@@ -51,19 +83,25 @@ Broker::Broker(BrokerOptions options, std::unique_ptr<Ledger> ledger,
       clock_(clock),
       ledger_(std::move(ledger)),
       media_(std::move(media)),
+      inventory_(options_.data_dir),
       sockets_(options_.endpoints),
-      effects_(sockets_, peers_, *media_) {
+      progress_(options_.data_dir / "run" / "progress.log"),
+      files_(std::make_unique<FileThread>()),
+      effects_(sockets_, peers_, *media_, inventory_, *files_),
+      janitor_(options_.janitor, *ledger_, inventory_, *files_) {
   MakeDispatcher();
 }
 
-Broker::~Broker() = default;
+// What it still does uses the others.
+Broker::~Broker() { files_.reset(); }
 
 void Broker::Run(int stop_fd) {
   Batch first;
   first.Add(dispatcher_->Resume(ReadClock()));
   Settle(std::move(first));
   while (!draining_) {
-    const Arrivals arrivals = sockets_.Receive(stop_fd, TimeUntilDue(), options_.batch_limit);
+    const Arrivals arrivals =
+        sockets_.Receive(stop_fd, files_->ready_fd(), TimeUntilDue(), options_.batch_limit);
     if (arrivals.stop) {
       draining_ = true;
       dispatcher_->StartDraining();
@@ -75,15 +113,30 @@ void Broker::Run(int stop_fd) {
 Now Broker::ReadClock() const { return {.monotonic = clock_.Now(), .wall = clock_.WallNow()}; }
 
 std::optional<milliseconds> Broker::TimeUntilDue() const {
-  const std::optional<MonotonicTime> due =
-      suspension_ ? suspension_->next_try : dispatcher_->NextDeadline();
+  std::optional<MonotonicTime> due = dispatcher_->NextDeadline();
+  if (suspension_) {
+    due = suspension_->next_try;
+  } else if (effects_.HasBuried()) {
+    return milliseconds(0);  // reported while the broker was suspended
+  } else if (const auto tidy = janitor_.NextStep(); tidy && (!due || *tidy < *due)) {
+    due = tidy;
+  }
   if (!due) return std::nullopt;
+  const MonotonicTime now = clock_.Now();
   // Rounded up: waking early would mean waking again.
-  return std::max(milliseconds(0), std::chrono::ceil<milliseconds>(*due - clock_.Now()));
+  return *due <= now ? milliseconds(0) : std::chrono::ceil<milliseconds>(*due - now);
 }
 
 void Broker::Step(const std::vector<Received>& messages) {
+  files_->RunDone();
+  LookAtDisk();
   Batch batch;
+  // A suspended broker could not make it durable; it is reported later.
+  if (!suspension_) {
+    effects_.TakeBuried(
+        *dispatcher_, [this] { return ReadClock(); },
+        [&batch](Outcome outcome) { batch.Add(std::move(outcome)); });
+  }
   for (const Received& received : messages) {
     if (Take(received, batch)) continue;
     // What was decided before is sound; what is in memory now may not be.
@@ -100,6 +153,34 @@ void Broker::Step(const std::vector<Received>& messages) {
   const Now now = ReadClock();
   if (due && *due <= now.monotonic) batch.Add(dispatcher_->OnTick(now));
   Settle(std::move(batch));
+  if (!suspension_ && !draining_) Tidy();
+}
+
+void Broker::Tidy() {
+  const Now now = ReadClock();
+  const std::optional<MonotonicTime> due = janitor_.NextStep();
+  if (!due || *due > now.monotonic) return;
+  Batch batch;
+  try {
+    batch.Add(janitor_.Step(*dispatcher_, now));
+  } catch (const Error& error) {
+    Suspend(error);
+    return;
+  }
+  Settle(std::move(batch));
+}
+
+void Broker::LookAtDisk() {
+  const MonotonicTime now = clock_.Now();
+  if (disk_looked_at_ && now - *disk_looked_at_ < kDiskLookEvery) return;
+  disk_looked_at_ = now;
+  std::optional<int64_t> free_bytes;
+  try {
+    free_bytes = inventory_.FreeBytes();
+  } catch (const Error& error) {
+    LogWarning("the free space of the media store is not known", {{"detail", error.what()}});
+  }
+  dispatcher_->SetDisk(free_bytes);
 }
 
 bool Broker::Take(const Received& received, Batch& batch) {
@@ -128,17 +209,54 @@ void Broker::TakeClient(const Received& received, Batch& batch) {
     return;
   }
   if (suspension_) throw suspension_->cause;
+  if (IsAboutDead(message.type)) {
+    TakeAboutDead(received, message, batch);
+    return;
+  }
+  if (message.type == client::kSubmit) RefuseRemovedUpload(message);
   batch.Add(dispatcher_->OnClient(received.peer, message, ReadClock()));
+  owed_.emplace(received.peer, message.id);
+}
+
+void Broker::TakeAboutDead(const Received& received, const Message& message, Batch& batch) {
+  // So that what is read is what the dispatcher has decided so far.
+  Settle(std::exchange(batch, {}));
+  if (suspension_) throw suspension_->cause;
+  std::vector<DeadJob> jobs = ReadDeadJobsOf(*ledger_, message);
+  const Now now = ReadClock();
+  batch.Add(IsPurge(message.type)
+                ? dispatcher_->OnPurge(received.peer, message, std::move(jobs), now)
+                : dispatcher_->OnRedrive(received.peer, message, std::move(jobs), now));
   owed_.emplace(received.peer, message.id);
 }
 
 bool Broker::IsRead(const Message& message, const Batch& batch) const {
   if (message.type == client::kProbe) return false;
-  const auto& job_id = message.body.at("job_id").get_ref<const std::string&>();
-  if (dispatcher_->Find(job_id) != nullptr) return false;
-  if (message.type == client::kCancel) return true;
-  // A submit that is repeated after its job has ended, perhaps in this very batch.
+  if (IsAboutDead(message.type)) {
+    return IsDryRun(message) || (message.type == client::kRedriveMany &&
+                                 ledger_->FindRedrive(TextOf(message.body, "redrive_id")));
+  }
+  if (dispatcher_->Find(TextOf(message.body, "job_id")) != nullptr) return false;
+  return message.type == client::kCancel || IsRepeatedSubmit(message, batch);
+}
+
+bool Broker::IsRepeatedSubmit(const Message& message, const Batch& batch) const {
+  // Its job has ended since, perhaps in this very batch.
+  if (const std::string key = TextOf(message.body, "idempotency_key"); !key.empty()) {
+    if (dispatcher_->FindByKey(key) != nullptr) return false;
+    if (batch.inserted_keys.contains(key) || ledger_->FindJobByKey(key)) return true;
+  }
+  const std::string job_id = TextOf(message.body, "job_id");
   return batch.inserted.contains(job_id) || ledger_->FindJob(job_id).has_value();
+}
+
+void Broker::RefuseRemovedUpload(const Message& submit) const {
+  const nlohmann::json& request = submit.body.at("request");
+  if (!request.contains("input") || !request["input"].is_object()) return;
+  const std::string upload = TextOf(request["input"], "upload");
+  if (!janitor_.HasJustRemoved(upload)) return;
+  throw Error(ErrorCode::kUploadNotFound,
+              "the upload " + upload + " was not used in time and is gone");
 }
 
 void Broker::TakeWorker(const Received& received, Batch& batch) {
@@ -165,16 +283,21 @@ void Broker::Refuse(const Received& received, const Error& error) {
 }
 
 void Broker::Settle(Batch batch) {
-  while (!batch.empty()) {
-    try {
-      ledger_->Commit(batch.changes);
-    } catch (const Error& error) {
-      Suspend(error);
+  std::vector<LoadDead> loads;
+  while (!batch.empty() || !loads.empty()) {
+    if (batch.empty()) {
+      // Everything is committed: what is read is what the dispatcher has decided.
+      const LoadDead load = std::move(loads.back());
+      loads.pop_back();
+      batch.Add(Load(load));
+      if (suspension_) return;
+      continue;
+    }
+    std::vector<std::string> broken;
+    if (!CommitAndSend(batch, broken)) {
       AnswerReads(batch.reads);
       return;
     }
-    const std::vector<std::string> broken = effects_.Send(batch.effects);
-    ForgetAnswered(batch.effects);
     // Now, while memory and ledger agree.
     AnswerReads(batch.reads);
     Batch next;
@@ -184,19 +307,70 @@ void Broker::Settle(Batch batch) {
     effects_.Store(
         batch.effects, *dispatcher_, [this] { return ReadClock(); },
         [&next](Outcome outcome) { next.Add(std::move(outcome)); });
+    for (Effect& effect : batch.effects) {
+      if (auto* load = std::get_if<LoadDead>(&effect)) loads.push_back(std::move(*load));
+    }
     batch = std::move(next);
+  }
+}
+
+bool Broker::CommitAndSend(const Batch& batch, std::vector<std::string>& broken) {
+  try {
+    if (!batch.changes.empty()) {
+      Failpoint("broker.before_commit");
+      ledger_->Commit(batch.changes);
+      Failpoint("broker.after_commit");
+    }
+    NoteProgress(batch.effects);
+    if (!batch.effects.empty()) Failpoint("broker.before_reply");
+    broken = effects_.Send(batch.effects);
+    ForgetAnswered(batch.effects);
+    if (std::ranges::any_of(batch.effects, Assigns)) Failpoint("broker.after_lease");
+    return true;
+  } catch (const Error& error) {
+    Suspend(error);
+    return false;
+  }
+}
+
+void Broker::NoteProgress(const std::vector<Effect>& effects) {
+  for (const Effect& effect : effects) {
+    const auto* announce = std::get_if<Announce>(&effect);
+    if (announce == nullptr || !announce->body.contains("job")) continue;
+    const auto& job_id = announce->body.at("job").get_ref<const std::string&>();
+    const Job* job = dispatcher_->Find(job_id);
+    if (job == nullptr) {
+      progress_.Forget(job_id);
+    } else if (announce->topic == event::kProgress) {
+      progress_.Note(job_id, job->generation, announce->body.at("percent").get<int>());
+    }
+  }
+  progress_.Flush();
+}
+
+Outcome Broker::Load(const LoadDead& load) {
+  try {
+    return dispatcher_->OnDeadLoaded(load.redrive_id, ReadDeadJobs(*ledger_, load.job_ids),
+                                     ReadClock());
+  } catch (const Error& error) {
+    // Made anew, the dispatcher asks for them again.
+    Suspend(error);
+    return {};
   }
 }
 
 void Broker::AnswerReads(const std::vector<Read>& reads) {
   if (reads.empty()) return;
-  const JobReader reader(*dispatcher_, *ledger_, RefusalOfSubmissions());
+  const JobReader reader(*dispatcher_, *ledger_,
+                         {.refusal = RefusalOfSubmissions(), .janitor = janitor_.View()});
   for (const Read& read : reads) {
     Message reply;
     try {
       reply = reader.Answer(read.request, ReadClock());
     } catch (const Error& error) {
-      reply = ErrorReply(read.request.id, error);
+      // The job of a repeated submission was in the commit that failed.
+      const bool lost = suspension_ && read.request.type == client::kSubmit;
+      reply = ErrorReply(read.request.id, lost ? suspension_->cause : error);
     } catch (const std::exception& error) {
       LogError("a read was not expected to fail so", {{"error", error.what()}});
       reply = ErrorReply(read.request.id, Error(ErrorCode::kInternal, error.what()));
@@ -240,7 +414,11 @@ void Broker::TryToResume() {
 }
 
 void Broker::MakeDispatcher() {
-  dispatcher_ = std::make_unique<Dispatcher>(options_.dispatcher, ledger_->Load(), ReadClock());
+  Snapshot snapshot = ledger_->Load();
+  snapshot.shown_percents = progress_.ShownOf(snapshot.jobs);
+  dispatcher_ = std::make_unique<Dispatcher>(options_.dispatcher, std::move(snapshot), ReadClock());
+  disk_looked_at_.reset();
+  LookAtDisk();
   if (draining_ || suspension_) dispatcher_->StartDraining();
 }
 

@@ -8,6 +8,7 @@
 #include "broker/ledger.h"
 #include "broker/loop.h"
 #include "broker/sockets.h"
+#include "broker/verify.h"
 #include "core/clock.h"
 #include "core/id.h"
 #include "core/log.h"
@@ -20,9 +21,28 @@ namespace {
 struct Settings {
   CommonSettings common;
   DispatcherOptions dispatcher;
+  JanitorOptions janitor;
   bool ping = false;
+  bool verify = false;
+  bool json = false;
   int64_t max_queued = static_cast<int64_t>(DispatcherOptions().max_queued);
 };
+
+void AddKeepingSettings(SettingsParser& parser, Settings& settings) {
+  JanitorOptions& janitor = settings.janitor;
+  parser.Add("min-free-bytes", settings.dispatcher.min_free_bytes,
+             "Room on the disk of the media store below which new jobs are refused; 0: never");
+  parser.Add("keep-finished", janitor.keep_finished,
+             "How long succeeded and cancelled jobs and their outputs are kept; 0: for ever");
+  parser.Add(
+      "keep-dead", janitor.keep_dead,
+      "How long dead letters are kept, and as long again what is known of them; 0: for ever");
+  parser.Add("keep-uploads", janitor.keep_uploads,
+             "How long uploads that no job names are kept; 0: for ever");
+  parser.Add("keep-events", janitor.keep_events,
+             "How long the events of jobs that are gone are kept; 0: for ever");
+  parser.Add("tidy-every", janitor.every, "Time between two rounds of removing what is not needed");
+}
 
 void AddSettings(SettingsParser& parser, Settings& settings) {
   AddCommonSettings(parser, settings.common);
@@ -38,7 +58,12 @@ void AddSettings(SettingsParser& parser, Settings& settings) {
              "Attempts of a task that fails for reasons unknown");
   parser.AddFlag("ping", settings.ping,
                  "Ask the running broker whether it takes jobs, and exit 0 if so (health checks)");
+  parser.AddFlag("verify", settings.verify,
+                 "Check the ledger and every published file, and exit 0 if all is well, 1 if not, "
+                 "2 if it could not be checked; a broker may be running");
+  parser.AddFlag("json", settings.json, "With --verify: print JSON instead of text");
   parser.Add("max-queued", settings.max_queued, "Jobs waiting beyond which new ones are refused");
+  AddKeepingSettings(parser, settings);
 }
 
 // Whether the broker that runs with these settings takes jobs; says so on standard output.
@@ -49,6 +74,21 @@ int Ping(const Settings& settings) {
                 {.type = std::string(client::kPing), .id = NewMessageId()}, kPatience);
   std::cout << reply.body.dump() << "\n";
   return reply.body.at("accepting").get<bool>() ? 0 : 1;
+}
+
+int Verify(const Settings& settings) {
+  try {
+    const Findings findings = VerifyDataFolder(settings.common.data_dir);
+    if (settings.json) {
+      std::cout << ToJson(findings).dump(2) << "\n";
+    } else {
+      PrintFindings(findings, std::cout);
+    }
+    return findings.total() == 0 ? 0 : 1;
+  } catch (const Error& error) {
+    std::cerr << "millrace-broker: " << error.what() << "\n";
+    return 2;
+  }
 }
 
 void CheckSettings(Settings& settings) {
@@ -66,6 +106,16 @@ void CheckSettings(Settings& settings) {
       settings.dispatcher.max_unknown_attempts < 1 || settings.max_queued < 1) {
     refuse("--max-infrastructure-failures, --max-unknown-attempts and --max-queued start at 1");
   }
+  if (settings.dispatcher.min_free_bytes < 0) refuse("--min-free-bytes starts at 0");
+  JanitorOptions& janitor = settings.janitor;
+  for (const auto& [name, time] :
+       {std::pair("keep-finished", janitor.keep_finished),
+        std::pair("keep-dead", janitor.keep_dead), std::pair("keep-uploads", janitor.keep_uploads),
+        std::pair("keep-events", janitor.keep_events)}) {
+    if (time < std::chrono::milliseconds(0)) refuse(std::string("--") + name + " starts at 0");
+  }
+  if (janitor.every < std::chrono::seconds(1)) refuse("--tidy-every must be at least 1");
+  janitor.lease = settings.dispatcher.lease;
   settings.dispatcher.max_queued = static_cast<size_t>(settings.max_queued);
 }
 
@@ -88,10 +138,12 @@ void Serve(const Settings& settings) {
   // Held until everything below is closed: a socket file must not be unlinked under a successor.
   const DataLock lock(common.data_dir);
   const SystemClock clock;
-  Broker broker({.endpoints = {.client = common.client_endpoint,
+  Broker broker({.data_dir = common.data_dir,
+                 .endpoints = {.client = common.client_endpoint,
                                .worker = common.worker_endpoint,
                                .event = common.event_endpoint},
-                 .dispatcher = settings.dispatcher},
+                 .dispatcher = settings.dispatcher,
+                 .janitor = settings.janitor},
                 OpenSqliteLedger(common.data_dir / "ledger.db"),
                 OpenFolderMediaStore({.data_dir = common.data_dir}), clock);
   LogInfo("ready", {{"version", kVersion},
@@ -118,6 +170,7 @@ int Main(int argc, char** argv) {
   }
   try {
     if (settings.ping) return Ping(settings);
+    if (settings.verify) return Verify(settings);
     Serve(settings);
     return 0;
   } catch (const Error& error) {

@@ -22,7 +22,7 @@ enum class Kind {
   kObject,
   kFacts,  // of an input: {"name", "bytes", "sha256"}, each of which may be unknown
   kTexts,
-  kLeases,    // [{"task", "fence"}]
+  kRunning,   // [{"task", "fence", "progress"?}]
   kProgress,  // [{"task", "fence", "progress"}]
 };
 
@@ -50,9 +50,22 @@ constexpr std::span<const FieldShape> kNothing;
 constexpr auto kSubmit = std::to_array<FieldShape>({{"job_id", Kind::kJobId},
                                                     {"request", Kind::kObject},
                                                     {"input_facts", Kind::kFacts},
-                                                    kDeadline});
+                                                    kDeadline,
+                                                    {"idempotency_key", Kind::kName, false},
+                                                    {"fingerprint", Kind::kName, false}});
 constexpr auto kProbe =
     std::to_array<FieldShape>({{"input", Kind::kObject}, {"input_name", Kind::kText}, kDeadline});
+
+constexpr FieldShape kFilter{"filter", Kind::kObject};
+constexpr FieldShape kDryRun{"dry_run", Kind::kFlag};
+constexpr FieldShape kPatch{"patch", Kind::kObject, false};
+constexpr auto kRedrive =
+    std::to_array<FieldShape>({{"job_id", Kind::kJobId}, {"generation", Kind::kSmall}, kPatch});
+constexpr auto kRedriveMany = std::to_array<FieldShape>(
+    {{"redrive_id", Kind::kName}, kFilter, {"canary", Kind::kFlag}, kDryRun, kPatch});
+constexpr auto kGetRedrive = std::to_array<FieldShape>({{"redrive_id", Kind::kName}});
+constexpr auto kPurgeMany = std::to_array<FieldShape>(
+    {{"purge_id", Kind::kName}, kFilter, kDryRun, {"expected", Kind::kBytes, false}});
 
 constexpr auto kClientMessages = std::to_array<MessageShape>({{client::kSubmit, kSubmit},
                                                               {client::kGetJob, kJob},
@@ -62,7 +75,15 @@ constexpr auto kClientMessages = std::to_array<MessageShape>({{client::kSubmit, 
                                                               {client::kProbe, kProbe},
                                                               {client::kQueue, kNothing},
                                                               {client::kWorkers, kNothing},
-                                                              {client::kPing, kNothing}});
+                                                              {client::kPing, kNothing},
+                                                              {client::kDeadLetters, kNothing},
+                                                              {client::kDeadLetterGroups, kNothing},
+                                                              {client::kGetDeadLetter, kJob},
+                                                              {client::kRedrive, kRedrive},
+                                                              {client::kRedriveMany, kRedriveMany},
+                                                              {client::kGetRedrive, kGetRedrive},
+                                                              {client::kPurge, kJob},
+                                                              {client::kPurgeMany, kPurgeMany}});
 
 constexpr FieldShape kInstance{"instance", Kind::kName};
 constexpr FieldShape kTask{"task", Kind::kName};
@@ -77,7 +98,7 @@ constexpr auto kRegister = std::to_array<FieldShape>({kInstance,
                                                       {"memory_bytes", Kind::kBytes},
                                                       {"labels", Kind::kObject},
                                                       {"versions", Kind::kObject},
-                                                      {"running", Kind::kLeases}});
+                                                      {"running", Kind::kRunning}});
 constexpr auto kBeat =
     std::to_array<FieldShape>({kInstance, {"draining", Kind::kFlag}, {"tasks", Kind::kProgress}});
 constexpr auto kStarted = std::to_array<FieldShape>({kInstance, kTask, kFence});
@@ -133,6 +154,10 @@ bool IsLease(const nlohmann::json& value) {
          IsTextOf(value["task"], 1, kMaxNameBytes) && IsFence(value["fence"]);
 }
 
+bool IsRunning(const nlohmann::json& value) {
+  return IsLease(value) && (!value.contains("progress") || value["progress"].is_object());
+}
+
 bool IsProgress(const nlohmann::json& value) {
   return IsLease(value) && value.contains("progress") && value["progress"].is_object() &&
          (!value.contains("media") || value["media"].is_object() || value["media"].is_null());
@@ -172,8 +197,10 @@ std::string_view Wanted(const nlohmann::json& value, Kind kind) {
       return IsArrayOf(value, [](const auto& item) { return IsTextOf(item, 1, kMaxNameBytes); })
                  ? ""
                  : "must be a list of texts";
-    case Kind::kLeases:
-      return IsArrayOf(value, IsLease) ? "" : "must be a list of objects with task and fence";
+    case Kind::kRunning:
+      return IsArrayOf(value, IsRunning)
+                 ? ""
+                 : "must be a list of objects with task and fence, and progress or not";
     case Kind::kProgress:
       return IsArrayOf(value, IsProgress)
                  ? ""

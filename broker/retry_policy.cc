@@ -76,10 +76,12 @@ Error CauseOfDeath(const TaskRecord& task) {
   const nlohmann::json& last = task.failure["error"];
   Error error = ErrorFromJson(last);
   if (error.traits().retry != RetryClass::kCrash || !IsPoison(task)) return error;
+  std::vector<std::string> workers = task.crashed_workers;
+  std::erase(workers, "");
   return Error(ErrorCode::kPoison,
                "encoders crashed on this input " + std::to_string(task.crashed_workers.size()) +
                    " times; the last time: " + error.what(),
-               {{"last_error", last}, {"workers", task.crashed_workers}});
+               {{"last_error", last}, {"workers", workers}});
 }
 
 }  // namespace millrace

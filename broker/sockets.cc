@@ -133,10 +133,12 @@ Sockets::Sockets(const Endpoints& endpoints) : impl_(std::make_unique<Impl>()) {
 
 Sockets::~Sockets() = default;
 
-Arrivals Sockets::Receive(int stop_fd, std::optional<milliseconds> timeout, size_t limit) {
-  std::array<zmq::pollitem_t, 3> items{{{impl_->worker.handle(), 0, ZMQ_POLLIN, 0},
+Arrivals Sockets::Receive(int stop_fd, int wake_fd, std::optional<milliseconds> timeout,
+                          size_t limit) {
+  std::array<zmq::pollitem_t, 4> items{{{impl_->worker.handle(), 0, ZMQ_POLLIN, 0},
                                         {impl_->client.handle(), 0, ZMQ_POLLIN, 0},
-                                        {nullptr, stop_fd, ZMQ_POLLIN, 0}}};
+                                        {nullptr, stop_fd, ZMQ_POLLIN, 0},
+                                        {nullptr, wake_fd, ZMQ_POLLIN, 0}}};
   try {
     zmq::poll(items, timeout.value_or(milliseconds(-1)));
   } catch (const zmq::error_t& error) {

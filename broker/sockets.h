@@ -53,9 +53,11 @@ class Sockets {
   explicit Sockets(const Endpoints& endpoints);
   ~Sockets();
 
-  // Waits until a message has arrived, `stop_fd` is readable or `timeout` is over (nullopt: for
-  // ever), then takes what is there: at most `limit` messages from each door, workers' first.
-  Arrivals Receive(int stop_fd, std::optional<std::chrono::milliseconds> timeout, size_t limit);
+  // Waits until a message has arrived, `stop_fd` or `wake_fd` is readable or `timeout` is over
+  // (nullopt: for ever), then takes what is there: at most `limit` messages from each door,
+  // workers' first.
+  Arrivals Receive(int stop_fd, int wake_fd, std::optional<std::chrono::milliseconds> timeout,
+                   size_t limit);
 
   // Never waits: a message that cannot be handed over now is dropped and counted.
   SendResult Send(Door door, const std::string& peer, const Message& message);

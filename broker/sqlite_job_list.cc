@@ -1,7 +1,6 @@
 #include "broker/sqlite_job_list.h"
 
 #include <algorithm>
-#include <charconv>
 #include <set>
 #include <variant>
 #include <vector>
@@ -13,22 +12,9 @@ namespace {
 
 using Parameter = std::variant<std::string, int64_t>;
 
-std::string Hex(uint64_t number) {
-  char text[16];
-  const auto [end, error] = std::to_chars(std::begin(text), std::end(text), number, 16);
-  return {text, end};
-}
-
-std::optional<uint64_t> FromHex(std::string_view text) {
-  uint64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, 16);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return number;
-}
-
-// Of everything that decides which jobs are listed and in which order; a page's size may change on
-// the way. FNV-1a: the token is a seat-belt against mistakes, not a signature.
-std::string FilterHash(const JobFilter& filter) {
+// Everything that decides which jobs are listed and in which order; a page's size may change on the
+// way.
+nlohmann::json Canonical(const JobFilter& filter) {
   std::vector<std::string> states;
   for (const JobState state : filter.states) states.emplace_back(NameOf(state));
   std::ranges::sort(states);
@@ -37,13 +23,8 @@ std::string FilterHash(const JobFilter& filter) {
   const auto time = [](const std::optional<WallTime>& at) {
     return at ? nlohmann::json(ToMicroseconds(*at)) : nlohmann::json();
   };
-  const std::string text =
-      nlohmann::json::array({states, labels, filter.external_id, time(filter.created_after),
-                             time(filter.created_before), filter.newest_first})
-          .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  uint64_t hash = 0xcbf29ce484222325;
-  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-  return Hex(hash);
+  return nlohmann::json::array({states, labels, filter.external_id, time(filter.created_after),
+                                time(filter.created_before), filter.newest_first});
 }
 
 // Builds the statement of one page. Indexes are named, so that a list which none of them can serve
@@ -140,7 +121,7 @@ class ListQuery {
     if (from_) {
       const std::string order = filter_.newest_first ? "<" : ">";
       sql_ += " AND (" + time + ", " + id + ") " + order + " (?, ?)";
-      parameters_.emplace_back(from_->created_at);
+      parameters_.emplace_back(from_->at);
       parameters_.emplace_back(from_->id);
     }
   }
@@ -158,26 +139,8 @@ class ListQuery {
 
 }  // namespace
 
-std::string MakePageToken(const JobFilter& filter, const ListPosition& last) {
-  return FilterHash(filter) + "." + Hex(static_cast<uint64_t>(last.created_at)) + "." + last.id;
-}
-
 std::optional<ListPosition> ReadPageToken(const JobFilter& filter) {
-  const std::string_view token = filter.page_token;
-  if (token.empty()) return std::nullopt;
-  const size_t first = token.find('.');
-  const size_t second = first == token.npos ? token.npos : token.find('.', first + 1);
-  const auto refuse = [](const std::string& detail) -> Error {
-    return Error({FieldError{"/page_token", detail}});
-  };
-  if (second == token.npos) throw refuse("was not made by this service");
-  const auto created_at = FromHex(token.substr(first + 1, second - first - 1));
-  if (!created_at) throw refuse("was not made by this service");
-  if (token.substr(0, first) != FilterHash(filter)) {
-    throw refuse("belongs to a list with another filter or order");
-  }
-  return ListPosition{.created_at = static_cast<int64_t>(*created_at),
-                      .id = std::string(token.substr(second + 1))};
+  return ReadPageToken(filter.page_token, Canonical(filter));
 }
 
 JobPage ListJobs(SQLite::Database& database, const JobFilter& filter,
@@ -197,7 +160,7 @@ JobPage ListJobs(SQLite::Database& database, const JobFilter& filter,
     if (page.jobs.size() == static_cast<size_t>(filter.page_size)) {
       const Job& last = page.jobs.back();
       page.next_page_token =
-          MakePageToken(filter, {.created_at = ToMicroseconds(last.created_at), .id = last.id});
+          MakePageToken(Canonical(filter), {.at = ToMicroseconds(last.created_at), .id = last.id});
       break;
     }
     page.jobs.push_back(ReadJob(execution));

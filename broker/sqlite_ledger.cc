@@ -4,7 +4,9 @@
 
 #include "broker/ledger.h"
 #include "broker/ledger_schema.h"
+#include "broker/sqlite_dead_letters.h"
 #include "broker/sqlite_job_list.h"
+#include "broker/sqlite_retention.h"
 #include "broker/sqlite_rows.h"
 #include "core/files.h"
 #include "core/log.h"
@@ -22,20 +24,16 @@ std::string SelectJobs(const std::string& where) {
   return std::string("SELECT ") + kJobColumns + " FROM jobs WHERE " + where;
 }
 
-template <typename... Visitors>
-struct Overloaded : Visitors... {
-  using Visitors::operator()...;
-};
-// clang 14 does not deduce this by itself.
-template <typename... Visitors>
-Overloaded(Visitors...) -> Overloaded<Visitors...>;
-
 class SqliteLedger final : public Ledger {
  public:
   explicit SqliteLedger(const std::filesystem::path& file)
       : file_(file),
         database_(Open(file)),
-        statements_(Guarded([&] { return Statements(database_); })) {}
+        statements_(Guarded([&] { return Statements(database_); })) {
+    NoteLedgerOpened(database_, file_);
+  }
+
+  ~SqliteLedger() override { NoteLedgerClosed(database_); }
 
   Snapshot Load() override {
     return Guarded([&] {
@@ -55,6 +53,11 @@ class SqliteLedger final : public Ledger {
                                       " AND attempts.generation = jobs.generation "
                                       "ORDER BY attempts.fence",
                                   ReadAttempt);
+      snapshot.redrives = ReadAll(std::string("SELECT ") + kRedriveColumns +
+                                      " FROM redrives WHERE state = 'waiting' "
+                                      "ORDER BY created_at, id",
+                                  ReadRedrive);
+      snapshot.poison = PoisonousMedia(database_);
       snapshot.last_fence = Counter("fence");
       snapshot.last_sequence = Counter("sequence");
       transaction.commit();
@@ -66,27 +69,12 @@ class SqliteLedger final : public Ledger {
     if (changes.empty()) return;
     Guarded([&] {
       SQLite::Transaction transaction(database_, SQLite::TransactionBehavior::IMMEDIATE);
-      Fence fence = 0;
-      int64_t sequence = 0;
+      Highest highest;
       for (const LedgerChange& change : changes) {
-        std::visit(Overloaded{[&](const InsertJob& put) { Insert(put.job); },
-                              [&](const PutJob& put) { Update(put.job); },
-                              [&](const PutTask& put) {
-                                Run(statements_.put_task, BindTask, put.task);
-                                fence = std::max(fence, put.task.fence);
-                              },
-                              [&](const PutAttempt& put) {
-                                PutOne(put.attempt);
-                                fence = std::max(fence, put.attempt.fence);
-                              },
-                              [&](const AppendEvent& append) {
-                                Run(statements_.append_event, BindEvent, append.event);
-                                sequence = std::max(sequence, append.event.sequence);
-                              }},
-                   change);
+        std::visit([&](const auto& one) { Apply(one, highest); }, change);
       }
-      RaiseCounter("fence", fence);
-      RaiseCounter("sequence", sequence);
+      RaiseCounter("fence", highest.fence);
+      RaiseCounter("sequence", highest.sequence);
       transaction.commit();
     });
   }
@@ -106,6 +94,24 @@ class SqliteLedger final : public Ledger {
       execution.Text(id);
       if (!execution.Step()) return std::nullopt;
       return ReadJob(execution);
+    });
+  }
+
+  std::optional<Job> FindJobByKey(const std::string& key) override {
+    return Guarded([&]() -> std::optional<Job> {
+      Execution execution(statements_.find_job_by_key);
+      execution.Text(key);
+      if (!execution.Step()) return std::nullopt;
+      return ReadJob(execution);
+    });
+  }
+
+  std::vector<TaskRecord> TasksOf(const std::string& job_id) override {
+    return Guarded([&] {
+      OneTime query(database_, std::string("SELECT ") + kTaskColumns +
+                                   " FROM tasks WHERE job_id = ? ORDER BY id");
+      query->Text(job_id);
+      return ReadRows(*query, ReadTask);
     });
   }
 
@@ -139,6 +145,66 @@ class SqliteLedger final : public Ledger {
     });
   }
 
+  std::optional<DeadLetterRecord> FindDeadLetter(const std::string& job_id) override {
+    return Guarded([&] { return millrace::FindDeadLetter(database_, job_id); });
+  }
+
+  DeadLetterPage ListDeadLetters(const DeadLetterFilter& filter) override {
+    const std::optional<ListPosition> from = ReadPageToken(filter);
+    return Guarded([&] { return millrace::ListDeadLetters(database_, filter, from); });
+  }
+
+  int64_t CountDeadLetters(const DeadLetterFilter& filter) override {
+    return Guarded([&] { return millrace::CountDeadLetters(database_, filter); });
+  }
+
+  std::vector<DeadLetterGroup> DeadLetterGroups(const DeadLetterFilter& filter,
+                                                size_t limit) override {
+    return Guarded([&] { return GroupDeadLetters(database_, filter, limit); });
+  }
+
+  std::vector<DeadLetterRecord> OpenLettersOldestFirst(const DeadLetterFilter& filter,
+                                                       size_t limit) override {
+    DeadLetterFilter open = filter;
+    open.state = NameOf(DeadLetterRecord::State::kOpen);
+    return Guarded([&] { return OldestDeadLetters(database_, open, limit); });
+  }
+
+  std::optional<RedriveRecord> FindRedrive(const std::string& id) override {
+    return Guarded([&]() -> std::optional<RedriveRecord> {
+      OneTime query(database_,
+                    std::string("SELECT ") + kRedriveColumns + " FROM redrives WHERE id = ?");
+      if (!query->Text(id).Step()) return std::nullopt;
+      return ReadRedrive(*query);
+    });
+  }
+
+  std::vector<std::string> EndedBefore(const std::vector<JobState>& states, WallTime time,
+                                       size_t limit) override {
+    return Guarded([&] { return millrace::EndedBefore(database_, states, time, limit); });
+  }
+
+  std::vector<DeadLetterRecord> LettersDiedBefore(WallTime time, size_t limit) override {
+    return Guarded([&] { return millrace::LettersDiedBefore(database_, time, limit); });
+  }
+
+  bool IsUploadNamed(const std::string& upload_id) override {
+    return Guarded([&] { return millrace::IsUploadNamed(database_, upload_id); });
+  }
+
+  std::optional<JobStanding> FindStanding(const std::string& job_id) override {
+    return Guarded([&] { return millrace::FindStanding(database_, job_id); });
+  }
+
+  size_t PruneEvents(WallTime time, size_t max_jobs) override {
+    return Guarded([&] {
+      SQLite::Transaction transaction(database_, SQLite::TransactionBehavior::IMMEDIATE);
+      const size_t removed = PruneEventRows(database_, time, max_jobs);
+      transaction.commit();
+      return removed;
+    });
+  }
+
  private:
   // Prepared once: compiling costs more than running.
   struct Statements {
@@ -152,6 +218,7 @@ class SqliteLedger final : public Ledger {
           raise_counter(database, "UPDATE counters SET value = max(value, ?) WHERE name = ?"),
           read_counter(database, "SELECT value FROM counters WHERE name = ?"),
           find_job(database, SelectJobs("id = ?")),
+          find_job_by_key(database, SelectJobs("idempotency_key = ? AND idempotency_key <> ''")),
           attempts_of(database, std::string("SELECT ") + kAttemptColumns +
                                     " FROM tasks JOIN attempts ON attempts.task_id = tasks.id "
                                     "WHERE tasks.job_id = ? ORDER BY attempts.fence"),
@@ -171,6 +238,7 @@ class SqliteLedger final : public Ledger {
     SQLite::Statement raise_counter;
     SQLite::Statement read_counter;
     SQLite::Statement find_job;
+    SQLite::Statement find_job_by_key;
     SQLite::Statement attempts_of;
     SQLite::Statement last_attempt_number;
     SQLite::Statement events_after;
@@ -210,7 +278,14 @@ class SqliteLedger final : public Ledger {
     return execution.Run();
   }
 
-  void Insert(const Job& job) {
+  // The largest numbers that a commit gives out.
+  struct Highest {
+    Fence fence = 0;
+    int64_t sequence = 0;
+  };
+
+  void Apply(const InsertJob& insert, Highest& /*highest*/) {
+    const Job& job = insert.job;
     Run(statements_.insert_job, BindInsertJob, job);
     for (const auto& [name, value] : job.request.labels) {
       Execution(statements_.insert_label)
@@ -222,15 +297,53 @@ class SqliteLedger final : public Ledger {
     }
   }
 
-  void Update(const Job& job) {
-    if (Run(statements_.update_job, BindUpdateJob, job) == 1) return;
-    throw Error(ErrorCode::kInternal, "the ledger " + file_.string() + " has no job " + job.id);
+  void Apply(const PutJob& put, Highest& /*highest*/) {
+    if (Run(statements_.update_job, BindUpdateJob, put.job) == 0) RefuseUnknown(put.job.id);
   }
 
-  void PutOne(const Attempt& attempt) {
-    if (Run(statements_.put_attempt, BindAttempt, attempt) == 1) return;
-    throw Error(ErrorCode::kInternal, "fence " + std::to_string(attempt.fence) +
-                                          " was given to another task than " + attempt.task_id);
+  void Apply(const ReplaceRequest& replace, Highest& /*highest*/) {
+    OneTime statement(database_, kReplaceRequestSql);
+    BindReplaceRequest(*statement, replace);
+    if (statement->Run() == 0) RefuseUnknown(replace.job_id);
+  }
+
+  void Apply(const PutTask& put, Highest& highest) {
+    Run(statements_.put_task, BindTask, put.task);
+    highest.fence = std::max(highest.fence, put.task.fence);
+  }
+
+  void Apply(const PutAttempt& put, Highest& highest) {
+    const Attempt& attempt = put.attempt;
+    if (Run(statements_.put_attempt, BindAttempt, attempt) == 0) {
+      throw Error(ErrorCode::kInternal, "fence " + std::to_string(attempt.fence) +
+                                            " was given to another task than " + attempt.task_id);
+    }
+    highest.fence = std::max(highest.fence, attempt.fence);
+  }
+
+  void Apply(const AppendEvent& append, Highest& highest) {
+    Run(statements_.append_event, BindEvent, append.event);
+    highest.sequence = std::max(highest.sequence, append.event.sequence);
+  }
+
+  void Apply(const PutDeadLetter& put, Highest& /*highest*/) {
+    OneTime statement(database_, kPutDeadLetterSql);
+    BindDeadLetter(*statement, put.letter);
+    statement->Run();
+  }
+
+  void Apply(const PutRedrive& put, Highest& /*highest*/) {
+    OneTime statement(database_, kPutRedriveSql);
+    BindRedrive(*statement, put.redrive);
+    statement->Run();
+  }
+
+  void Apply(const RemoveJob& remove, Highest& /*highest*/) {
+    RemoveJobRows(database_, remove.job_id);
+  }
+
+  [[noreturn]] void RefuseUnknown(const std::string& job_id) const {
+    throw Error(ErrorCode::kInternal, "the ledger " + file_.string() + " has no job " + job_id);
   }
 
   void RaiseCounter(const char* name, int64_t value) {
@@ -242,13 +355,6 @@ class SqliteLedger final : public Ledger {
     execution.Text(name);
     execution.Step();
     return RowReader(execution).Integer();
-  }
-
-  template <typename Read>
-  static auto ReadRows(Execution& execution, Read read) -> std::vector<decltype(read(execution))> {
-    std::vector<decltype(read(execution))> records;
-    while (execution.Step()) records.push_back(read(execution));
-    return records;
   }
 
   template <typename Read>

@@ -14,13 +14,6 @@ nlohmann::json ArrayOf(const std::vector<T>& items) {
   throw Error(ErrorCode::kLedgerCorrupt, "unknown " + what + " '" + name + "'");
 }
 
-JobState ReadJobState(RowReader& row) {
-  const std::string name = row.Text();
-  const std::optional<JobState> state = JobStateFromName(name);
-  if (!state) RefuseName("state of a job", name);
-  return *state;
-}
-
 TaskState ReadTaskState(RowReader& row) {
   const std::string name = row.Text();
   const std::optional<TaskState> state = TaskStateFromName(name);
@@ -35,7 +28,28 @@ JobEvent ReadJobEvent(RowReader& row) {
   return *event;
 }
 
+DeadLetterRecord::State ReadDeadLetterState(RowReader& row) {
+  const std::string name = row.Text();
+  const auto state = DeadLetterStateFromName(name);
+  if (!state) RefuseName("state of a dead letter", name);
+  return *state;
+}
+
+RedriveRecord::State ReadRedriveState(RowReader& row) {
+  const std::string name = row.Text();
+  const auto state = RedriveStateFromName(name);
+  if (!state) RefuseName("state of a redrive", name);
+  return *state;
+}
+
 }  // namespace
+
+JobState ReadJobState(RowReader& row) {
+  const std::string name = row.Text();
+  const std::optional<JobState> state = JobStateFromName(name);
+  if (!state) RefuseName("state of a job", name);
+  return *state;
+}
 
 void BindInsertJob(Execution& execution, const Job& job) {
   execution.Text(job.id)
@@ -51,7 +65,10 @@ void BindInsertJob(Execution& execution, const Job& job) {
       .Json(job.media)
       .Json(ArrayOf(job.files))
       .Json(ArrayOf(job.warnings))
-      .Json(job.error);
+      .Json(job.error)
+      .Text(job.idempotency_key)
+      .Text(job.request_fingerprint)
+      .Text(job.request.input.upload);
 }
 
 void BindUpdateJob(Execution& execution, const Job& job) {
@@ -65,6 +82,10 @@ void BindUpdateJob(Execution& execution, const Job& job) {
       .Json(ArrayOf(job.warnings))
       .Json(job.error)
       .Text(job.id);
+}
+
+void BindReplaceRequest(Execution& execution, const ReplaceRequest& replace) {
+  execution.Json(ToJson(replace.request)).Text(replace.request.input.upload).Text(replace.job_id);
 }
 
 void BindTask(Execution& execution, const TaskRecord& task) {
@@ -103,6 +124,34 @@ void BindEvent(Execution& execution, const EventRecord& event) {
       .Time(event.at);
 }
 
+void BindDeadLetter(Execution& execution, const DeadLetterRecord& letter) {
+  execution.Text(letter.job_id)
+      .Integer(letter.generation)
+      .Text(NameOf(letter.state))
+      .Time(letter.died_at)
+      .OptionalTime(letter.closed_at)
+      .Text(letter.code)
+      .Text(letter.blame)
+      .Text(letter.detail)
+      .Text(letter.stage)
+      .Text(letter.codec)
+      .Text(letter.signature)
+      .Text(letter.signature_text)
+      .Text(letter.input_name)
+      .Text(letter.input_sha256)
+      .Text(letter.worker);
+}
+
+void BindRedrive(Execution& execution, const RedriveRecord& redrive) {
+  execution.Text(redrive.id)
+      .Text(NameOf(redrive.state))
+      .Time(redrive.created_at)
+      .Text(redrive.canary)
+      .Integer(redrive.canary_generation)
+      .Json(redrive.waiting)
+      .Json(redrive.patch);
+}
+
 Job ReadJob(Execution& execution) {
   RowReader row(execution);
   Job job;
@@ -120,6 +169,8 @@ Job ReadJob(Execution& execution) {
   for (const auto& file : row.Json()) job.files.push_back(OutputFileFromJson(file));
   for (const auto& warning : row.Json()) job.warnings.push_back(WarningFromJson(warning));
   job.error = row.Json();
+  job.idempotency_key = row.Text();
+  job.request_fingerprint = row.Text();
   return job;
 }
 
@@ -166,6 +217,40 @@ EventRecord ReadEvent(Execution& execution) {
   event.state = ReadJobState(row);
   event.at = row.Time();
   return event;
+}
+
+DeadLetterRecord ReadDeadLetter(Execution& execution) {
+  RowReader row(execution);
+  DeadLetterRecord letter;
+  letter.job_id = row.Text();
+  letter.generation = row.Int();
+  letter.state = ReadDeadLetterState(row);
+  letter.died_at = row.Time();
+  letter.closed_at = row.OptionalTime();
+  letter.code = row.Text();
+  letter.blame = row.Text();
+  letter.detail = row.Text();
+  letter.stage = row.Text();
+  letter.codec = row.Text();
+  letter.signature = row.Text();
+  letter.signature_text = row.Text();
+  letter.input_name = row.Text();
+  letter.input_sha256 = row.Text();
+  letter.worker = row.Text();
+  return letter;
+}
+
+RedriveRecord ReadRedrive(Execution& execution) {
+  RowReader row(execution);
+  RedriveRecord redrive;
+  redrive.id = row.Text();
+  redrive.state = ReadRedriveState(row);
+  redrive.created_at = row.Time();
+  redrive.canary = row.Text();
+  redrive.canary_generation = row.Int();
+  row.Json().get_to(redrive.waiting);
+  redrive.patch = row.Json();
+  return redrive;
 }
 
 }  // namespace millrace

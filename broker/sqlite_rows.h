@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "broker/records.h"
 #include "broker/sqlite_statement.h"
@@ -13,7 +14,7 @@ namespace millrace {
 
 inline constexpr const char* kJobColumns =
     "id, state, generation, external_id, created_at, started_at, finished_at, published_fence, "
-    "request, input_facts, media, files, warnings, error";
+    "request, input_facts, media, files, warnings, error, idempotency_key, request_fingerprint";
 inline constexpr const char* kTaskColumns =
     "tasks.id, tasks.job_id, tasks.state, tasks.fence, tasks.attempts_spent, "
     "tasks.infrastructure_failures, tasks.crashed_workers, tasks.last_worker, tasks.due_at, "
@@ -23,14 +24,21 @@ inline constexpr const char* kAttemptColumns =
     "attempts.started_at, attempts.finished_at, attempts.outcome, attempts.failure, "
     "attempts.versions";
 inline constexpr const char* kEventColumns = "sequence, job_id, generation, event, state, at";
+inline constexpr const char* kDeadLetterColumns =
+    "job_id, generation, state, died_at, closed_at, code, blame, detail, stage, codec, signature, "
+    "signature_text, input_name, input_sha256, worker";
+inline constexpr const char* kRedriveColumns =
+    "id, state, created_at, canary, canary_generation, waiting, patch";
 
 inline constexpr const char* kInsertJobSql =
     "INSERT INTO jobs (id, state, generation, external_id, created_at, started_at, finished_at, "
-    "published_fence, request, input_facts, media, files, warnings, error) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    "published_fence, request, input_facts, media, files, warnings, error, idempotency_key, "
+    "request_fingerprint, upload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 inline constexpr const char* kUpdateJobSql =
     "UPDATE jobs SET state = ?, generation = ?, started_at = ?, finished_at = ?, "
     "published_fence = ?, media = ?, files = ?, warnings = ?, error = ? WHERE id = ?";
+inline constexpr const char* kReplaceRequestSql =
+    "UPDATE jobs SET request = ?, upload = ? WHERE id = ?";
 inline constexpr const char* kInsertLabelSql =
     "INSERT INTO job_labels (name, value, created_at, job_id) VALUES (?, ?, ?, ?)";
 inline constexpr const char* kPutTaskSql =
@@ -51,16 +59,46 @@ inline constexpr const char* kPutAttemptSql =
 inline constexpr const char* kAppendEventSql =
     "INSERT INTO events (sequence, job_id, generation, event, state, at) "
     "VALUES (?, ?, ?, ?, ?, ?)";
+inline constexpr const char* kPutDeadLetterSql =
+    "INSERT INTO dead_letters (job_id, generation, state, died_at, closed_at, code, blame, detail, "
+    "stage, codec, signature, signature_text, input_name, input_sha256, worker) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (job_id, generation) DO "
+    "UPDATE SET state = excluded.state, died_at = excluded.died_at, "
+    "closed_at = excluded.closed_at, code = excluded.code, blame = excluded.blame, "
+    "detail = excluded.detail, stage = excluded.stage, codec = excluded.codec, "
+    "signature = excluded.signature, signature_text = excluded.signature_text, "
+    "input_name = excluded.input_name, input_sha256 = excluded.input_sha256, "
+    "worker = excluded.worker";
+inline constexpr const char* kPutRedriveSql =
+    "INSERT INTO redrives (id, state, created_at, canary, canary_generation, waiting, patch) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET state = excluded.state, "
+    "created_at = excluded.created_at, canary = excluded.canary, "
+    "canary_generation = excluded.canary_generation, waiting = excluded.waiting, "
+    "patch = excluded.patch";
 
 void BindInsertJob(Execution& execution, const Job& job);
 void BindUpdateJob(Execution& execution, const Job& job);
 void BindTask(Execution& execution, const TaskRecord& task);
 void BindAttempt(Execution& execution, const Attempt& attempt);
 void BindEvent(Execution& execution, const EventRecord& event);
+void BindReplaceRequest(Execution& execution, const ReplaceRequest& replace);
+void BindDeadLetter(Execution& execution, const DeadLetterRecord& letter);
+void BindRedrive(Execution& execution, const RedriveRecord& redrive);
 
 Job ReadJob(Execution& execution);
 TaskRecord ReadTask(Execution& execution);
 Attempt ReadAttempt(Execution& execution);
 EventRecord ReadEvent(Execution& execution);
+DeadLetterRecord ReadDeadLetter(Execution& execution);
+RedriveRecord ReadRedrive(Execution& execution);
+JobState ReadJobState(RowReader& row);
+
+// All rows of a query, each as `read` understands it.
+template <typename Read>
+auto ReadRows(Execution& execution, Read read) -> std::vector<decltype(read(execution))> {
+  std::vector<decltype(read(execution))> records;
+  while (execution.Step()) records.push_back(read(execution));
+  return records;
+}
 
 }  // namespace millrace

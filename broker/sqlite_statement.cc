@@ -6,6 +6,12 @@
 
 namespace millrace {
 
+Execution& Execution::Restart() {
+  statement_.tryReset();
+  next_ = 1;
+  return *this;
+}
+
 Execution& Execution::Text(std::string_view value) {
   statement_.bind(next_++, std::string(value));
   return *this;

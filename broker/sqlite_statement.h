@@ -25,6 +25,8 @@ class Execution {
   Execution(const Execution&) = delete;
   Execution& operator=(const Execution&) = delete;
 
+  // Back to the first parameter, for the next execution.
+  Execution& Restart();
   Execution& Text(std::string_view value);
   Execution& Integer(int64_t value);
   Execution& Time(WallTime value);
@@ -41,6 +43,20 @@ class Execution {
  private:
   SQLite::Statement& statement_;
   int next_ = 1;
+};
+
+// A statement that is compiled, executed and thrown away, for what happens seldom.
+class OneTime {
+ public:
+  OneTime(SQLite::Database& database, const std::string& sql)
+      : statement_(database, sql), execution_(statement_) {}
+
+  Execution& operator*() { return execution_; }
+  Execution* operator->() { return &execution_; }
+
+ private:
+  SQLite::Statement statement_;
+  Execution execution_;
 };
 
 // Reads the columns of the row that an execution stands on, in order.

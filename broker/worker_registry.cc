@@ -48,6 +48,7 @@ void WorkerRegistry::Update(RegisteredWorker& worker, RegisteredWorker said) {
   said.leases = std::move(worker.leases);
   said.probes = worker.probes;
   said.draining = worker.draining;
+  said.held_back = worker.held_back;
   said.registered_at = worker.registered_at;
   worker = std::move(said);
 }
@@ -94,14 +95,28 @@ RegisteredWorker* WorkerRegistry::PickForProbe() {
   RegisteredWorker* best = nullptr;
   for (auto& [name, worker] : workers_) {
     if (worker.FreeProbeSlots() == 0) continue;
-    if (best == nullptr || worker.FreeProbeSlots() > best->FreeProbeSlots()) best = &worker;
+    const bool better = best == nullptr || std::pair(!worker.held_back, worker.FreeProbeSlots()) >
+                                               std::pair(!best->held_back, best->FreeProbeSlots());
+    if (better) best = &worker;
   }
   return best;
 }
 
 bool WorkerRegistry::TakesProbes() const {
   return std::ranges::any_of(
-      workers_, [](const auto& row) { return row.second.Accepts() && row.second.probe_slots > 0; });
+      workers_, [](const auto& row) { return row.second.IsUp() && row.second.probe_slots > 0; });
+}
+
+std::vector<std::string> WorkerRegistry::NamesOfPeers() const {
+  std::vector<std::string> names;
+  for (const auto& [name, worker] : workers_) {
+    if (worker.IsUp() && worker.slots > 0) names.push_back(name);
+  }
+  return names;
+}
+
+void WorkerRegistry::HoldBackUnless(const std::function<bool(const std::string& name)>& may_take) {
+  for (auto& [name, worker] : workers_) worker.held_back = !may_take(name);
 }
 
 std::optional<MonotonicTime> WorkerRegistry::NextSilence(std::chrono::milliseconds lease) const {

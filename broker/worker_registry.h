@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -31,15 +32,18 @@ struct RegisteredWorker {
   MonotonicTime last_beat{};
   bool draining = false;
   bool reachable = true;           // false: its connection broke and it has not been heard since
+  bool held_back = false;          // its circuit breaker lets it have no task
   std::vector<TaskEntry*> leases;  // current ones, also those being cancelled
   int probes = 0;                  // under way
 
-  // Whether it may be given new work at all.
-  bool Accepts() const { return !draining && reachable; }
+  // Whether it may be given new tasks at all.
+  bool Accepts() const { return IsUp() && !held_back; }
+  // Whether it is there to stay.
+  bool IsUp() const { return !draining && reachable; }
   int FreeSlots() const {
     return Accepts() ? std::max(0, slots - static_cast<int>(leases.size())) : 0;
   }
-  int FreeProbeSlots() const { return Accepts() ? std::max(0, probe_slots - probes) : 0; }
+  int FreeProbeSlots() const { return IsUp() ? std::max(0, probe_slots - probes) : 0; }
 };
 
 // Reads the body of a `register` message. Throws Error{kProtocolError}.
@@ -60,15 +64,22 @@ class WorkerRegistry {
 
   bool HasFreeSlot() const;
   // The free worker to take a task of this lane: not the one to avoid while another registered
-  // worker could take it, if possible not `last`, then the one with most room. nullptr: none.
+  // worker could take it, be it busy; not `last` while another is free; then the one with most
+  // room. nullptr: none.
   RegisteredWorker* Pick(const TaskQueue::Lane& lane, const std::string& last);
   // Whether Pick would find one.
   bool CanTake(const TaskQueue::Lane& lane) const;
 
   // The worker with most free probe slots; nullptr if all are taken.
+  // One that is held back only if no other is free.
   RegisteredWorker* PickForProbe();
   // Whether any worker ever takes probes.
   bool TakesProbes() const;
+
+  // Those with slots, that are there to stay: what a worker can be compared with.
+  std::vector<std::string> NamesOfPeers() const;
+  // Has `may_take` say of each worker whether it is held back.
+  void HoldBackUnless(const std::function<bool(const std::string& name)>& may_take);
 
   // When the first worker has been silent for `lease`.
   std::optional<MonotonicTime> NextSilence(std::chrono::milliseconds lease) const;

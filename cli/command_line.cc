@@ -11,6 +11,7 @@
 #include "cli/exit_status.h"
 #include "cli/report.h"
 #include "cli/up.h"
+#include "cli/verify.h"
 #include "core/error.h"
 #include "core/settings.h"
 
@@ -73,6 +74,7 @@ class CommandLine {
     CLI::App* up = Command("up", "Run the whole service on this machine, in the foreground",
                            [this] { return RunUp(up_); });
     AddUpOptions(*up);
+    AddVerify();
     CLI::App* demo =
         Command("demo", "Run a service of its own over some files, and show the results",
                 [this] { return RunDemo(demo_); });
@@ -82,6 +84,21 @@ class CommandLine {
     demo->add_option("--workers", demo_.workers, "How many workers to start")
         ->check(CLI::Range(1, 64))
         ->capture_default_str();
+  }
+
+  void AddVerify() {
+    CLI::App* verify =
+        Command("verify", "Check that the records and every published file are as they should be",
+                [this] { return RunVerify(verify_); });
+    verify->add_option("--data-dir", verify_.data_dir, "Folder of everything that is kept")
+        ->envname("MILLRACE_DATA_DIR")
+        ->capture_default_str();
+    verify->add_option("--programs-dir", verify_.programs_dir,
+                       "Folder of the service's programs (default: beside this one)");
+    verify->add_flag("--json", verify_.json, "Print JSON instead of text");
+    verify->footer(
+        "It reads the data folder itself, beside a running service or without one. Exit status:\n"
+        "0 if all is well, 1 if something is wrong, 2 if it could not be checked.");
   }
 
   void AddUpOptions(CLI::App& up) {
@@ -182,6 +199,7 @@ class CommandLine {
   ClientOptions client_;
   UpOptions up_;
   DemoOptions demo_;
+  VerifyOptions verify_;
   SubmitOptions submit_;
   ListOptions list_;
   std::string id_;

@@ -10,9 +10,9 @@
 #include <span>
 #include <utility>
 
-#include "cli/sha256.h"
 #include "core/error.h"
 #include "core/files.h"
+#include "core/sha256.h"
 
 namespace millrace {
 namespace {

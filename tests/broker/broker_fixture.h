@@ -114,18 +114,21 @@ class BrokerTest : public testing::Test {
   }
 
   TempDir dir_;
-  BrokerOptions options_{.endpoints = {.client = Endpoint("client"),
+  BrokerOptions options_{.data_dir = dir_.path(),
+                         .endpoints = {.client = Endpoint("client"),
                                        .worker = Endpoint("worker"),
                                        .event = Endpoint("event")},
                          .dispatcher = {.retry_base = std::chrono::milliseconds(1),
                                         .retry_cap = std::chrono::milliseconds(50)},
+                         // It commits when it looks, and tests count commits.
+                         .janitor = {.keep_events = {}},
                          .ledger_retry = std::chrono::milliseconds(20)};
   const std::shared_ptr<FakeDisk> disk_ = std::make_shared<FakeDisk>();
   const std::unique_ptr<MediaStore> media_ =
       OpenFolderMediaStore({.data_dir = dir_.path(), .library_dir = {}});
 
  private:
-  const SystemClock clock_;
+  const SystemClock clock_{};
   FileDescriptor stop_;
   std::unique_ptr<Broker> broker_;
   std::thread thread_;

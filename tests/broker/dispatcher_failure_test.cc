@@ -57,7 +57,7 @@ TEST_F(FailureTest, WritesEverythingThatIsKnownIntoTheDeadLetter) {
   EXPECT_THAT(letter.attempts,
               ElementsAre(std::pair(TaskOf(id).id, Fence{1}), std::pair(TaskOf(id).id, Fence{2})));
   const json& report = letter.report;
-  EXPECT_EQ(report["version"], 1);
+  EXPECT_EQ(report["version"], 2);
   EXPECT_EQ(report["job"], id);
   EXPECT_EQ(report["generation"], 1);
   EXPECT_EQ(report["error"]["code"], "corrupt_media");
@@ -135,17 +135,42 @@ TEST_F(FailureTest, AllowsThreeCrashesOnTheOnlyWorker) {
   EXPECT_EQ(books.job(id).error["code"], "poison");
 }
 
-TEST_F(FailureTest, NeverGivesATaskTwiceInARowToTheWorkerWhereItFailed) {
+TEST_F(FailureTest, NeverGivesATaskTwiceInARowToTheWorkerWhereItCrashed) {
   Register("host/2");
   Submit();
   Register("host/1", 3);
   const std::string id = Submit();
   ASSERT_EQ(TaskOf(id).last_worker, "host/1");
-  FailAndWait(id, ErrorCode::kEncodeFailed);
+  FailAndWait(id, ErrorCode::kEncoderCrashed);
   EXPECT_EQ(State(id), JobState::kQueued);
   // Others pass it on host/1, which has room.
   EXPECT_EQ(State(Submit()), JobState::kRunning);
   Worker("host/2#1", "goodbye", json::object());
+  EXPECT_EQ(State(id), JobState::kRunning);
+}
+
+TEST_F(FailureTest, GivesATaskThatDidNotCrashToTheSameWorkerIfTheOthersAreBusy) {
+  Register("host/2");
+  const std::string other = Submit();
+  Register("host/1", 3);
+  const std::string id = Submit();
+  ASSERT_EQ(TaskOf(id).last_worker, "host/1");
+  FailAndWait(id, ErrorCode::kEncodeFailed);
+  EXPECT_EQ(State(id), JobState::kRunning);
+  EXPECT_EQ(TaskOf(id).last_worker, "host/1");
+  // It goes elsewhere as soon as there is room.
+  FinishJob(other);
+  FailAndWait(id, ErrorCode::kEncodeFailed);
+  EXPECT_EQ(TaskOf(id).last_worker, "host/2");
+}
+
+TEST_F(FailureTest, GivesACrashedTaskToTheSameWorkerIfNoOtherCanTakeIt) {
+  Register("host/1", 3);
+  json body = RegisterBody("host/2", 1);
+  body["encoders"] = {"vp9"};
+  Worker("host/2#1", "register", body);
+  const std::string id = Submit();
+  FailAndWait(id, ErrorCode::kEncoderCrashed);
   EXPECT_EQ(State(id), JobState::kRunning);
 }
 

@@ -14,6 +14,7 @@
 
 #include "broker/dispatcher.h"
 #include "core/id.h"
+#include "tests/broker/dispatcher_books.h"
 #include "tests/fakes/fake_clock.h"
 
 namespace millrace::dispatching {
@@ -21,135 +22,16 @@ namespace millrace::dispatching {
 using namespace std::chrono_literals;
 using nlohmann::json;
 
-// A ledger of maps: what a restarted dispatcher starts from. Checks what must be true of every
-// commit, whatever the test is about.
-class Books {
- public:
-  void Commit(const std::vector<LedgerChange>& changes) {
-    for (const LedgerChange& change : changes) {
-      std::visit([this](const auto& one) { Apply(one); }, change);
-    }
-    for (const LedgerChange& change : changes) {
-      if (const auto* put = std::get_if<PutJob>(&change)) CheckEvents(put->job);
-      if (const auto* insert = std::get_if<InsertJob>(&change)) CheckEvents(insert->job);
-    }
-  }
-
-  Snapshot Load() const {
-    Snapshot snapshot;
-    for (const std::string& id : order_) {
-      if (!IsTerminal(jobs_.at(id).state)) snapshot.jobs.push_back(jobs_.at(id));
-    }
-    for (const auto& [id, task] : tasks_) {
-      if (!IsTerminal(jobs_.at(task.job_id).state)) snapshot.tasks.push_back(task);
-    }
-    for (const auto& [fence, attempt] : attempts_) {
-      const Job& job = jobs_.at(tasks_.at(attempt.task_id).job_id);
-      if (!IsTerminal(job.state)) snapshot.attempts.push_back(attempt);
-      snapshot.last_fence = fence;
-    }
-    snapshot.last_sequence = static_cast<int64_t>(events_.size());
-    return snapshot;
-  }
-
-  const Job& job(const std::string& id) const { return jobs_.at(id); }
-  const std::map<std::string, Job>& jobs() const { return jobs_; }
-  const TaskRecord& task_of(const std::string& job_id) const {
-    for (const auto& [id, task] : tasks_) {
-      if (task.job_id == job_id) return task;
-    }
-    throw std::out_of_range("no task of " + job_id);
-  }
-  const Attempt& attempt(Fence fence) const { return attempts_.at(fence); }
-  const std::map<Fence, Attempt>& attempts() const { return attempts_; }
-  const std::vector<EventRecord>& events() const { return events_; }
-  std::vector<JobEvent> EventsOf(const std::string& job_id) const {
-    std::vector<JobEvent> events;
-    for (const EventRecord& event : events_) {
-      if (event.job_id == job_id) events.push_back(event.event);
-    }
-    return events;
-  }
-
- private:
-  void Apply(const InsertJob& insert) {
-    EXPECT_FALSE(jobs_.contains(insert.job.id)) << "inserted twice";
-    order_.push_back(insert.job.id);
-    jobs_[insert.job.id] = insert.job;
-  }
-
-  void Apply(const PutJob& put) {
-    Job& job = jobs_.at(put.job.id);
-    EXPECT_FALSE(IsTerminal(job.state)) << "an ended job was changed";
-    Job next = put.job;
-    next.request = job.request;
-    next.input_facts = job.input_facts;
-    job = std::move(next);
-  }
-
-  void Apply(const PutTask& put) {
-    EXPECT_TRUE(jobs_.contains(put.task.job_id));
-    const auto known = tasks_.find(put.task.id);
-    if (known != tasks_.end()) {
-      EXPECT_GE(put.task.fence, known->second.fence);
-    }
-    tasks_[put.task.id] = put.task;
-  }
-
-  void Apply(const PutAttempt& put) {
-    const Attempt& attempt = put.attempt;
-    EXPECT_TRUE(tasks_.contains(attempt.task_id));
-    if (!attempts_.contains(attempt.fence)) {
-      EXPECT_TRUE(attempts_.empty() || attempt.fence > attempts_.rbegin()->first);
-    } else {
-      EXPECT_EQ(attempts_.at(attempt.fence).task_id, attempt.task_id);
-    }
-    attempts_[attempt.fence] = attempt;
-    int running = 0;
-    for (const auto& [fence, other] : attempts_) {
-      if (other.task_id == attempt.task_id && other.outcome == "running") ++running;
-    }
-    EXPECT_LE(running, 1) << "two current leases of one task";
-  }
-
-  void Apply(const AppendEvent& append) {
-    const EventRecord& event = append.event;
-    EXPECT_EQ(event.sequence, static_cast<int64_t>(events_.size()) + 1);
-    const auto before = states_.find(event.job_id);
-    if (before == states_.end()) {
-      EXPECT_EQ(event.event, JobEvent::kSubmit);
-      EXPECT_EQ(event.state, JobState::kQueued);
-    } else {
-      EXPECT_EQ(NextState(before->second, event.event), event.state)
-          << NameOf(before->second) << " by " << NameOf(event.event);
-      transitions_.emplace(before->second, event.event);
-    }
-    states_[event.job_id] = event.state;
-    events_.push_back(event);
-  }
-
-  // The row and the event log say the same.
-  void CheckEvents(const Job& job) const {
-    EXPECT_EQ(states_.at(job.id), job.state) << NameOf(job.state);
-  }
-
-  std::vector<std::string> order_;
-  std::map<std::string, Job> jobs_;
-  std::map<std::string, TaskRecord> tasks_;
-  std::map<Fence, Attempt> attempts_;
-  std::vector<EventRecord> events_;
-  std::map<std::string, JobState> states_;
-  std::set<std::pair<JobState, JobEvent>> transitions_;
-
- public:
-  const std::set<std::pair<JobState, JobEvent>>& transitions() const { return transitions_; }
-};
-
 struct Submission {
   std::string id = {};  // empty: a new one
   int priority = kDefaultPriority;
   int max_attempts = kDefaultMaxAttempts;
   VideoCodec codec = VideoCodec::kH264;
+  bool force = false;
+  std::string key = {};  // idempotency key; empty: none
+  std::string fingerprint = "f1";
+  std::string sha256 = "00";
+  int64_t bytes = 12;
 };
 
 // A dispatcher between fake clients and fake workers, whose effects a test looks at. Publishing and
@@ -161,7 +43,15 @@ class Harness {
     Start();
   }
 
-  void Start() { dispatcher = std::make_unique<Dispatcher>(options, books.Load(), now()); }
+  void Start() {
+    Snapshot snapshot = books.Load();
+    for (const Job& job : snapshot.jobs) {
+      if (const auto seen = shown.find({job.id, job.generation}); seen != shown.end()) {
+        snapshot.shown_percents[job.id] = seen->second;
+      }
+    }
+    dispatcher = std::make_unique<Dispatcher>(options, std::move(snapshot), now());
+  }
   // As if the broker had been killed: memory is lost, what was committed is not.
   void Restart() {
     Start();
@@ -173,6 +63,10 @@ class Harness {
   void Do(Outcome outcome) {
     books.Commit(outcome.changes);
     effects = std::move(outcome.effects);
+    // What the loop keeps for the next broker.
+    for (const json& body : Announced("progress")) {
+      shown[{body.at("job"), body.at("generation")}] = body.at("percent");
+    }
   }
 
   void Advance(std::chrono::microseconds by) {
@@ -195,6 +89,7 @@ class Harness {
     request.input.upload = "upl_00000000000000000000000000000001";
     request.priority = submission.priority;
     request.max_attempts = submission.max_attempts;
+    request.force = submission.force;
     OutputSpec output;
     output.name = "web";
     output.container = Container::kMkv;
@@ -206,10 +101,16 @@ class Harness {
   }
 
   json SubmitBody(const Submission& submission) const {
-    return {{"job_id", submission.id},
-            {"request", ToJson(RequestOf(submission))},
-            {"input_facts", {{"name", "in.mov"}, {"bytes", 12}, {"sha256", "00"}}},
-            {"deadline_unix_ms", UnixMillis() + 10'000}};
+    json body = {{"job_id", submission.id},
+                 {"request", ToJson(RequestOf(submission))},
+                 {"input_facts",
+                  {{"name", "in.mov"}, {"bytes", submission.bytes}, {"sha256", submission.sha256}}},
+                 {"deadline_unix_ms", UnixMillis() + 10'000}};
+    if (!submission.key.empty()) {
+      body["idempotency_key"] = submission.key;
+      body["fingerprint"] = submission.fingerprint;
+    }
+    return body;
   }
 
   std::string Submit(Submission submission = {}) {
@@ -219,6 +120,49 @@ class Harness {
   }
 
   void Cancel(const std::string& job_id) { Client("cancel", {{"job_id", job_id}}); }
+
+  // The jobs are handed over as the loop would: from the ledger.
+  std::vector<DeadJob> DeadJobs(const std::vector<std::string>& ids) const {
+    std::vector<DeadJob> jobs;
+    for (const std::string& id : ids) {
+      if (books.jobs().contains(id)) jobs.push_back(books.Dead(id));
+    }
+    return jobs;
+  }
+  void Redrive(const std::string& job_id, int generation = 1, json patch = nullptr) {
+    json body = {{"job_id", job_id}, {"generation", generation}};
+    if (!patch.is_null()) body["patch"] = std::move(patch);
+    Do(dispatcher->OnRedrive("client", {.type = "redrive", .id = "m1", .body = std::move(body)},
+                             DeadJobs({job_id}), now()));
+  }
+  void RedriveMany(const std::string& redrive_id, const std::vector<std::string>& ids,
+                   json more = json::object()) {
+    json body = {{"redrive_id", redrive_id},
+                 {"filter", json::object()},
+                 {"canary", false},
+                 {"dry_run", false}};
+    body.update(more);
+    Do(dispatcher->OnRedrive("client",
+                             {.type = "redrive_many", .id = "m1", .body = std::move(body)},
+                             DeadJobs(ids), now()));
+  }
+  void Purge(const std::string& job_id) {
+    Do(dispatcher->OnPurge("client", {.type = "purge", .id = "m1", .body = {{"job_id", job_id}}},
+                           DeadJobs({job_id}), now()));
+  }
+  void PurgeMany(const std::string& purge_id, const std::vector<std::string>& ids,
+                 json more = json::object()) {
+    json body = {{"purge_id", purge_id}, {"filter", json::object()}, {"dry_run", false}};
+    body.update(more);
+    Do(dispatcher->OnPurge("client", {.type = "purge_many", .id = "m1", .body = std::move(body)},
+                           DeadJobs(ids), now()));
+  }
+  void Expire(const std::vector<std::string>& ids) {
+    Do(dispatcher->OnExpired(DeadJobs(ids), now()));
+  }
+  void Load(const LoadDead& load) {
+    Do(dispatcher->OnDeadLoaded(load.redrive_id, DeadJobs(load.job_ids), now()));
+  }
 
   // --- workers; the instance of worker "host/1" is "host/1#1" unless a test says otherwise
   void Worker(const std::string& instance, const std::string& type, json body) {
@@ -376,7 +320,8 @@ class Harness {
   double random = 0.5;
   DispatcherOptions options;
   std::unique_ptr<Dispatcher> dispatcher;
-  std::vector<Effect> effects;  // of the last call
+  std::vector<Effect> effects;                       // of the last call
+  std::map<std::pair<std::string, int>, int> shown;  // percents that clients have seen
 };
 
 class DispatcherTest : public testing::Test, protected Harness {};

@@ -116,7 +116,7 @@ TEST_F(LeaseTest, ShowsAPercentThatNeverFallsAlsoOverAttempts) {
   BeatAll("host/1", 60);
   ASSERT_EQ(Announced("progress").size(), 1u);
   EXPECT_EQ(Announced("progress")[0],
-            json({{"job", id}, {"percent", 60}, {"phase", "transcoding"}}));
+            json({{"job", id}, {"generation", 1}, {"percent", 60}, {"phase", "transcoding"}}));
   BeatAll("host/1", 60);
   EXPECT_THAT(Announced("progress"), IsEmpty());
   BeatAll("host/1", 50);

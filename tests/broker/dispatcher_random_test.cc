@@ -60,13 +60,21 @@ class Walk : public Harness {
       int published = 0;
       for (const auto& event : books.EventsOf(id)) published += event == JobEvent::kPublished;
       EXPECT_EQ(published, job.state == JobState::kSucceeded ? 1 : 0);
+      // A folder in the dead-letter queue for each open letter, and no other.
+      const bool open = job.state == JobState::kDead &&
+                        books.Dead(id).letter.state == DeadLetterRecord::State::kOpen;
+      EXPECT_EQ(folders_.contains(id), open) << id;
       EXPECT_EQ(job.published_fence != 0, job.state == JobState::kSucceeded);
     }
     for (const auto& [fence, attempt] : books.attempts()) {
       EXPECT_NE(attempt.outcome, "running") << fence;
       EXPECT_TRUE(attempt.finished_at.has_value()) << fence;
     }
+    for (const auto& [id, redrive] : books.redrives()) {
+      EXPECT_NE(redrive.state, RedriveRecord::State::kWaiting);
+    }
     const json view = dispatcher->QueueView(now());
+    EXPECT_EQ(view["reserved_bytes"], 0);
     for (const char* key : {"queued", "retry_wait", "running", "publishing", "busy_slots"}) {
       EXPECT_EQ(view[key], 0) << key;
     }
@@ -109,20 +117,23 @@ class Walk : public Harness {
   }
 
   void Choose() {
-    switch (Dice(16)) {
+    switch (Dice(18)) {
       case 0:
       case 1:
         if (books.jobs().size() < kMostJobs) {
           Submit({.priority = Dice(3) * 50,
                   .max_attempts = 1 + Dice(5),
-                  .codec = Dice(8) == 0 ? VideoCodec::kVp9 : VideoCodec::kH264});
+                  .codec = Dice(8) == 0 ? VideoCodec::kVp9 : VideoCodec::kH264,
+                  .force = Dice(4) == 0,
+                  .key = Dice(2) == 0 ? AnyKey() : "",
+                  .sha256 = "sha" + std::to_string(Dice(40))});
         } else {
           Submit({.id = Reopen()});
         }
         break;
       case 2:
         // The loop asks the dispatcher only about jobs that it has.
-        if (!books.jobs().empty() && Dice(3) == 0) Cancel(Any(books.jobs()).first);
+        if (!books.jobs().empty() && Dice(3) == 0) Cancel(Reopen());
         break;
       case 3: {
         const std::string name = AnyName();
@@ -175,18 +186,64 @@ class Walk : public Harness {
         break;
       case 15:
         if (Dice(10) == 0) {
-          Restart();
-          percents_.clear();
           pending_.clear();
+          Restart();
         }
+        break;
+      case 16:
+        ChooseForTheDead();
+        break;
+      case 17:
+        dispatcher->SetDisk(Dice(5) > 0 ? std::nullopt : std::optional<int64_t>(Dice(3) << 30));
         break;
     }
   }
 
-  // An id whose job is still in memory, or a new one.
+  // A key of a job that is in memory, or a new one: the loop answers the others.
+  std::string AnyKey() {
+    const std::string key = "key" + std::to_string(Dice(kMostJobs));
+    for (const auto& [id, job] : books.jobs()) {
+      if (job.idempotency_key == key && IsTerminal(job.state)) return "";
+    }
+    return key;
+  }
+
+  // What ops do; mostly about jobs that are dead.
+  void ChooseForTheDead() {
+    std::vector<std::string> ids;
+    for (const auto& [id, job] : books.jobs()) {
+      if (job.state == JobState::kDead ? Dice(2) == 0 : Dice(20) == 0) ids.push_back(id);
+    }
+    if (ids.empty()) return;
+    const std::string& one = ids[static_cast<size_t>(Dice(static_cast<int>(ids.size())))];
+    switch (Dice(8)) {
+      case 0:
+        Purge(one);
+        break;
+      case 1:
+        PurgeMany("p" + std::to_string(Dice(9)), ids, {{"dry_run", Dice(2) == 0}, {"expected", 2}});
+        break;
+      case 2:
+        Expire({one});
+        break;
+      case 3:
+      case 4:
+        RedriveMany(NewId("rdr_"), ids, {{"canary", Dice(3) > 0}, {"dry_run", Dice(4) == 0}});
+        break;
+      default:
+        Redrive(one, books.job(one).generation - (Dice(5) == 0 ? 1 : 0));
+        break;
+    }
+  }
+
+  // The id of a job that is still in memory, or a new one if there is none.
   std::string Reopen() {
-    const auto& [id, job] = Any(books.jobs());
-    return IsTerminal(job.state) ? NewJobId() : id;
+    std::vector<std::string> open;
+    for (const auto& [id, job] : books.jobs()) {
+      if (!IsTerminal(job.state)) open.push_back(id);
+    }
+    return open.empty() ? NewJobId()
+                        : open[static_cast<size_t>(Dice(static_cast<int>(open.size())))];
   }
 
   void BeatOf(const std::string& name) {
@@ -201,27 +258,31 @@ class Walk : public Harness {
 
   // Storage does what was asked, sooner or later, and not always well.
   void Follow() {
-    for (Effect& effect : effects) {
-      if (std::holds_alternative<PublishOutputs>(effect) || std::holds_alternative<Bury>(effect)) {
-        pending_.push_back(std::move(effect));
-      }
-    }
-    effects.clear();
+    Collect();
     while (!pending_.empty() && (healthy_ || Dice(2) == 0)) {
       const Effect effect = std::move(pending_.back());
       pending_.pop_back();
       if (const auto* publish = std::get_if<PublishOutputs>(&effect)) {
         Report(*publish);
+      } else if (const auto* load = std::get_if<LoadDead>(&effect)) {
+        Load(*load);
       } else {
         Report(std::get<Bury>(effect));
       }
-      for (Effect& next : effects) {
-        if (std::holds_alternative<PublishOutputs>(next) || std::holds_alternative<Bury>(next)) {
-          pending_.push_back(std::move(next));
-        }
-      }
-      effects.clear();
+      Collect();
     }
+  }
+
+  void Collect() {
+    for (Effect& effect : effects) {
+      if (const auto* remove = std::get_if<RemoveDeadLetter>(&effect)) {
+        folders_.erase(remove->job_id);
+      } else if (std::holds_alternative<PublishOutputs>(effect) ||
+                 std::holds_alternative<LoadDead>(effect) || std::holds_alternative<Bury>(effect)) {
+        pending_.push_back(std::move(effect));
+      }
+    }
+    effects.clear();
   }
 
   void Report(const PublishOutputs& publish) {
@@ -238,6 +299,7 @@ class Walk : public Harness {
     if (!healthy_ && Dice(4) == 0) {
       BuryFailed(bury.letter.job_id);
     } else {
+      folders_.insert(bury.letter.job_id);
       Buried(bury.letter.job_id);
     }
   }
@@ -246,16 +308,18 @@ class Walk : public Harness {
     for (const auto& [id, job] : books.jobs()) {
       if (IsTerminal(job.state)) continue;
       const int percent = dispatcher->Live(id).progress.percent;
-      EXPECT_GE(percent, percents_[id]);
+      int& before = percents_[{id, job.generation}];
+      EXPECT_GE(percent, before);
       EXPECT_LE(percent, 99);
-      percents_[id] = percent;
+      before = percent;
     }
   }
 
   std::mt19937 engine_;
   bool healthy_ = false;
   std::vector<Effect> pending_;
-  std::map<std::string, int> percents_;
+  std::map<std::pair<std::string, int>, int> percents_;  // by job and generation
+  std::set<std::string> folders_;                        // of dead letters
 };
 
 class RandomWalkTest : public testing::TestWithParam<unsigned> {};
@@ -271,9 +335,9 @@ TEST_P(RandomWalkTest, KeepsEveryPromiseAndEndsEveryJobWhenFaultsStop) {
   walk.CheckEnd();
   std::set<JobState> ends;
   for (const auto& [id, job] : walk.books.jobs()) ends.insert(job.state);
-  // The walk went nearly everywhere: 13 transitions can be walked, some of them are rare.
+  // The walk went nearly everywhere: 15 transitions can be walked, some of them are rare.
   EXPECT_EQ(ends.size(), 3u);
-  EXPECT_GE(walk.books.transitions().size(), 9u);
+  EXPECT_GE(walk.books.transitions().size(), 11u);
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, RandomWalkTest, testing::Range(1u, 9u));

@@ -11,8 +11,19 @@ namespace {
 
 using enum JobState;
 
-// Where a job can be. The last two are of one job state, but burying is under way in them.
-enum class Stand { kQueued, kRunning, kRetryWait, kCancelling, kPublishing, kBurying, kVanished };
+// Where a job can be. Burying is under way in kBurying and kVanished; in kPurged the job is dead,
+// but its letter has left the queue.
+enum class Stand {
+  kQueued,
+  kRunning,
+  kRetryWait,
+  kCancelling,
+  kPublishing,
+  kBurying,
+  kVanished,
+  kDead,
+  kPurged
+};
 
 struct Stimulus {
   std::string name;
@@ -50,6 +61,14 @@ class TransitionTest : public DispatcherTest {
         harness.FinishJob(job);
         harness.PublishFailed(job, ErrorCode::kOutputNotFound);
         break;
+      case Stand::kDead:
+      case Stand::kPurged:
+        harness.FailJob(job, ErrorCode::kNoStreams);
+        harness.Buried(job);
+        // What a redrive leads to is not covered by a lease that follows at once.
+        harness.Beat("host/1#1", json::array(), /*draining=*/true);
+        if (stand == Stand::kPurged) harness.Purge(job);
+        break;
       case Stand::kQueued:
       case Stand::kRunning:
         break;
@@ -71,6 +90,9 @@ class TransitionTest : public DispatcherTest {
       case Stand::kPublishing:
       case Stand::kVanished:
         return kPublishing;
+      case Stand::kDead:
+      case Stand::kPurged:
+        return kDead;
     }
     return kQueued;
   }
@@ -119,6 +141,11 @@ std::vector<Stimulus> Stimuli() {
       {"a minute passes and nobody beats",
        [](Harness& h, const std::string&) { h.Advance(60s); },
        {{S::kRunning, kQueued}, {S::kCancelling, kCancelled}, {S::kRetryWait, kQueued}}},
+      {"redrive",
+       [](Harness& h, const std::string& job) { h.Redrive(job); },
+       {{S::kDead, kQueued}}},
+      {"purge", [](Harness& h, const std::string& job) { h.Purge(job); }, {{S::kDead, kDead}}},
+      {"expiry", [](Harness& h, const std::string& job) { h.Expire({job}); }, {{S::kDead, kDead}}},
       {"a restart", [](Harness& h, const std::string&) { h.Restart(); }, {}},
   };
 }
@@ -128,7 +155,7 @@ TEST_F(TransitionTest, EverythingInEveryStateLeadsWhereTheTablesSay) {
   for (const Stimulus& stimulus : Stimuli()) {
     for (const Stand stand :
          {Stand::kQueued, Stand::kRunning, Stand::kRetryWait, Stand::kCancelling,
-          Stand::kPublishing, Stand::kBurying, Stand::kVanished}) {
+          Stand::kPublishing, Stand::kBurying, Stand::kVanished, Stand::kDead, Stand::kPurged}) {
       SCOPED_TRACE(stimulus.name + " at " + std::to_string(static_cast<int>(stand)));
       Harness harness;
       const std::string job = Bring(harness, stand);
@@ -150,7 +177,7 @@ TEST_F(TransitionTest, EverythingInEveryStateLeadsWhereTheTablesSay) {
     for (const JobEvent event :
          {JobEvent::kStart, JobEvent::kRequeue, JobEvent::kRetry, JobEvent::kDue,
           JobEvent::kPublish, JobEvent::kPublished, JobEvent::kRedo, JobEvent::kCancel,
-          JobEvent::kStopped, JobEvent::kBury}) {
+          JobEvent::kStopped, JobEvent::kBury, JobEvent::kRedrive, JobEvent::kPurge}) {
       const bool of_several_tasks =
           event == JobEvent::kBury && (state == kQueued || state == kRetryWait);
       EXPECT_EQ(walked.contains({state, event}),

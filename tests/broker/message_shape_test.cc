@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
 
 #include "core/id.h"
@@ -18,22 +19,35 @@ using Checker = std::function<void(const Message&)>;
 std::vector<Message> ClientMessages() {
   const std::string job = NewJobId();
   const json object = json::object();
-  return {{.type = "submit",
-           .id = "1",
-           .body = {{"job_id", job},
-                    {"request", object},
-                    {"input_facts", object},
-                    {"deadline_unix_ms", 5}}},
-          {.type = "get_job", .id = "1", .body = {{"job_id", job}}},
-          {.type = "list_jobs", .id = "1", .body = object},
-          {.type = "cancel", .id = "1", .body = {{"job_id", job}}},
-          {.type = "attempts", .id = "1", .body = {{"job_id", job}}},
-          {.type = "probe",
-           .id = "1",
-           .body = {{"input", object}, {"input_name", ""}, {"deadline_unix_ms", 5}}},
-          {.type = "queue", .id = "1", .body = object},
-          {.type = "workers", .id = "1", .body = object},
-          {.type = "ping", .id = "1", .body = object}};
+  return {
+      {.type = "submit",
+       .id = "1",
+       .body = {{"job_id", job},
+                {"request", object},
+                {"input_facts", object},
+                {"deadline_unix_ms", 5}}},
+      {.type = "get_job", .id = "1", .body = {{"job_id", job}}},
+      {.type = "list_jobs", .id = "1", .body = object},
+      {.type = "cancel", .id = "1", .body = {{"job_id", job}}},
+      {.type = "attempts", .id = "1", .body = {{"job_id", job}}},
+      {.type = "probe",
+       .id = "1",
+       .body = {{"input", object}, {"input_name", ""}, {"deadline_unix_ms", 5}}},
+      {.type = "queue", .id = "1", .body = object},
+      {.type = "workers", .id = "1", .body = object},
+      {.type = "ping", .id = "1", .body = object},
+      {.type = "dead_letters", .id = "1", .body = object},
+      {.type = "dead_letter_groups", .id = "1", .body = object},
+      {.type = "get_dead_letter", .id = "1", .body = {{"job_id", job}}},
+      {.type = "redrive", .id = "1", .body = {{"job_id", job}, {"generation", 1}}},
+      {.type = "redrive_many",
+       .id = "1",
+       .body = {{"redrive_id", "rdr_1"}, {"filter", object}, {"canary", true}, {"dry_run", false}}},
+      {.type = "get_redrive", .id = "1", .body = {{"redrive_id", "rdr_1"}}},
+      {.type = "purge", .id = "1", .body = {{"job_id", job}}},
+      {.type = "purge_many",
+       .id = "1",
+       .body = {{"purge_id", "p"}, {"filter", object}, {"dry_run", true}}}};
 }
 
 std::vector<Message> WorkerMessages() {
@@ -127,6 +141,26 @@ TEST(MessageShape, RefusesADeadlineThatNoClockCanHold) {
   Message probe = ClientMessages().at(5);
   probe.body["deadline_unix_ms"] = int64_t{1} << 43;
   ExpectRefused(CheckClientMessage, probe, "'deadline_unix_ms'");
+}
+
+TEST(MessageShape, ChecksFieldsThatMayBeLeftOut) {
+  const auto refuses = [](Message message, const char* field, const json& value) {
+    message.body[field] = value;
+    ExpectRefused(message.body.contains("instance") ? Checker(CheckWorkerMessage)
+                                                    : Checker(CheckClientMessage),
+                  message, "'" + std::string(field) + "'");
+  };
+  const std::vector<Message> messages = ClientMessages();
+  const auto of = [&](std::string_view type) {
+    return *std::ranges::find(messages, type, &Message::type);
+  };
+  refuses(of("submit"), "idempotency_key", "");
+  refuses(of("submit"), "idempotency_key", std::string(257, 'x'));
+  refuses(of("submit"), "fingerprint", 5);
+  refuses(of("redrive"), "patch", json::array());
+  refuses(of("redrive_many"), "patch", "x");
+  refuses(of("purge_many"), "expected", -1);
+  refuses(WorkerMessages().at(0), "running", {{{"task", "t"}, {"fence", 1}, {"progress", "half"}}});
 }
 
 TEST(MessageShape, LooksIntoTheFactsOfAnInput) {

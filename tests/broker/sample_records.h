@@ -101,6 +101,8 @@ inline Job FullJob() {
   job.published_fence = 9;
   job.warnings = {{.code = "frames_missing", .detail = "12 of 300"}};
   job.error = {{"code", "encode_failed"}, {"detail", "why"}};
+  job.idempotency_key = "key-" + job.id;
+  job.request_fingerprint = "f00d";
   return job;
 }
 
@@ -128,6 +130,42 @@ inline Attempt FullAttempt(const TaskRecord& task, int generation) {
   return attempt;
 }
 
+inline DeadLetterRecord SmallLetter(const Job& job, WallTime died_at = At(1)) {
+  DeadLetterRecord letter;
+  letter.job_id = job.id;
+  letter.generation = job.generation;
+  letter.died_at = died_at;
+  letter.code = "corrupt_media";
+  letter.blame = "media";
+  letter.signature = "0011223344556677";
+  return letter;
+}
+
+inline DeadLetterRecord FullLetter(const Job& job) {
+  DeadLetterRecord letter = SmallLetter(job, At(70));
+  letter.state = DeadLetterRecord::State::kPurged;
+  letter.closed_at = At(71);
+  letter.detail = "line 1\nline 2";
+  letter.stage = "decode";
+  letter.codec = "h264";
+  letter.signature_text = "corrupt_media in decode of h264: #";
+  letter.input_name = "in \"1\".mov";
+  letter.input_sha256 = "abcd";
+  letter.worker = "host/1";
+  return letter;
+}
+
+inline RedriveRecord FullRedrive(const Job& canary) {
+  RedriveRecord redrive;
+  redrive.id = NewId("rdr_");
+  redrive.created_at = At(80);
+  redrive.canary = canary.id;
+  redrive.canary_generation = 2;
+  redrive.waiting = {NewJobId(), NewJobId()};
+  redrive.patch = {{"clip", {{"start_seconds", 1}}}};
+  return redrive;
+}
+
 // A record in text, every field named, so that a difference shows what differs.
 inline nlohmann::json Show(const Job& job) {
   nlohmann::json files = nlohmann::json::array();
@@ -149,7 +187,9 @@ inline nlohmann::json Show(const Job& job) {
           {"files", files},
           {"published_fence", job.published_fence},
           {"warnings", warnings},
-          {"error", job.error}};
+          {"error", job.error},
+          {"idempotency_key", job.idempotency_key},
+          {"request_fingerprint", job.request_fingerprint}};
 }
 
 inline nlohmann::json Show(const TaskRecord& task) {
@@ -173,6 +213,24 @@ inline nlohmann::json Show(const EventRecord& event) {
   return {{"sequence", event.sequence},     {"job", event.job_id},
           {"generation", event.generation}, {"event", NameOf(event.event)},
           {"state", NameOf(event.state)},   {"at", event.at.time_since_epoch().count()}};
+}
+
+inline nlohmann::json Show(const DeadLetterRecord& letter) {
+  nlohmann::json shown = ToJson(letter);
+  // To the microsecond.
+  shown["died_at"] = letter.died_at.time_since_epoch().count();
+  if (letter.closed_at) shown["closed_at"] = letter.closed_at->time_since_epoch().count();
+  return shown;
+}
+
+inline nlohmann::json Show(const RedriveRecord& redrive) {
+  return {{"id", redrive.id},
+          {"state", NameOf(redrive.state)},
+          {"created_at", redrive.created_at.time_since_epoch().count()},
+          {"canary", redrive.canary},
+          {"canary_generation", redrive.canary_generation},
+          {"waiting", redrive.waiting},
+          {"patch", redrive.patch}};
 }
 
 }  // namespace millrace::samples

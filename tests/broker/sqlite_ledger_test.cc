@@ -85,7 +85,65 @@ TEST_F(SqliteLedgerTest, PutReplacesEverythingButTheRequestOfAJob) {
   expected.request = inserted.request;
   expected.input_facts = inserted.input_facts;
   expected.created_at = inserted.created_at;
+  expected.idempotency_key = inserted.idempotency_key;
+  expected.request_fingerprint = inserted.request_fingerprint;
   EXPECT_EQ(Show(ledger_->FindJob(inserted.id).value()), Show(expected));
+}
+
+TEST_F(SqliteLedgerTest, ReplacesTheRequestOfARedrivenJob) {
+  const Job inserted = samples::FullJob();
+  ledger_->Commit({InsertJob{inserted}});
+  Job expected = inserted;
+  expected.request.spec.clip.reset();
+  expected.request.input.upload = NewUploadId();
+  ledger_->Commit({ReplaceRequest{.job_id = inserted.id, .request = expected.request}});
+  EXPECT_EQ(Show(ledger_->FindJob(inserted.id).value()), Show(expected));
+  EXPECT_FALSE(ledger_->IsUploadNamed(inserted.request.input.upload));
+  EXPECT_TRUE(ledger_->IsUploadNamed(expected.request.input.upload));
+}
+
+TEST_F(SqliteLedgerTest, FindsAJobByItsIdempotencyKeyWhateverItsState) {
+  Job keyed = samples::FullJob();
+  keyed.state = JobState::kCancelled;
+  ledger_->Commit({InsertJob{keyed}, InsertJob{samples::SmallJob()}});
+  Reopen();
+  EXPECT_EQ(Show(ledger_->FindJobByKey(keyed.idempotency_key).value()), Show(keyed));
+  EXPECT_EQ(ledger_->FindJobByKey("other"), std::nullopt);
+  // Jobs without a key are many, and none of them is found by it.
+  EXPECT_EQ(ledger_->FindJobByKey(""), std::nullopt);
+}
+
+TEST_F(SqliteLedgerTest, HandsOutTheTasksOfAnEndedJob) {
+  Job job = samples::SmallJob();
+  job.state = JobState::kDead;
+  TaskRecord one = samples::FullTask(job);
+  one.state = TaskState::kFailed;
+  const TaskRecord two = samples::SmallTask(job);
+  const Job other = samples::SmallJob();
+  ledger_->Commit({InsertJob{job}, InsertJob{other}, PutTask{two}, PutTask{one},
+                   PutTask{samples::SmallTask(other)}});
+  const auto tasks = ledger_->TasksOf(job.id);
+  ASSERT_THAT(tasks, SizeIs(2));
+  EXPECT_EQ(Show(tasks[0]), Show(one));
+  EXPECT_EQ(Show(tasks[1]), Show(two));
+  EXPECT_THAT(ledger_->TasksOf(NewJobId()), IsEmpty());
+}
+
+TEST_F(SqliteLedgerTest, KeepsRedrivesAndLoadsThoseThatWait) {
+  const RedriveRecord redrive = samples::FullRedrive(samples::SmallJob());
+  RedriveRecord released = samples::FullRedrive(samples::SmallJob());
+  ledger_->Commit({PutRedrive{redrive}, PutRedrive{released}});
+  released.state = RedriveRecord::State::kReleased;
+  released.waiting.clear();
+  released.patch = nullptr;
+  ledger_->Commit({PutRedrive{released}});
+  Reopen();
+  EXPECT_EQ(Show(ledger_->FindRedrive(redrive.id).value()), Show(redrive));
+  EXPECT_EQ(Show(ledger_->FindRedrive(released.id).value()), Show(released));
+  EXPECT_EQ(ledger_->FindRedrive("rdr_none"), std::nullopt);
+  const Snapshot snapshot = ledger_->Load();
+  ASSERT_THAT(snapshot.redrives, SizeIs(1));
+  EXPECT_EQ(Show(snapshot.redrives[0]), Show(redrive));
 }
 
 TEST_F(SqliteLedgerTest, PutReplacesTasksAndAttempts) {
@@ -206,6 +264,30 @@ TEST_F(ImpossibleChangeTest, JobInsertedTwice) {
 TEST_F(ImpossibleChangeTest, PutOfAJobThatIsNotThere) {
   ExpectRefused(PutJob{samples::SmallJob()});
 }
+
+TEST_F(ImpossibleChangeTest, RequestOfAJobThatIsNotThere) {
+  ExpectRefused(ReplaceRequest{.job_id = NewJobId(), .request = samples::SmallJob().request});
+}
+
+TEST_F(ImpossibleChangeTest, IdempotencyKeyUsedTwice) {
+  const Job job = samples::FullJob();
+  ledger_->Commit({InsertJob{job}});
+  Job other = samples::SmallJob();
+  other.idempotency_key = job.idempotency_key;
+  ExpectRefused(InsertJob{other});
+}
+
+TEST_F(ImpossibleChangeTest, DeadLetterWithoutAJob) {
+  ExpectRefused(PutDeadLetter{samples::SmallLetter(samples::SmallJob())});
+}
+
+TEST_F(ImpossibleChangeTest, RemovalOfAJobThatHasNotEnded) {
+  const Job job = samples::SmallJob();
+  ledger_->Commit({InsertJob{job}});
+  ExpectRefused(RemoveJob{job.id});
+}
+
+TEST_F(ImpossibleChangeTest, RemovalOfAJobThatIsNotThere) { ExpectRefused(RemoveJob{NewJobId()}); }
 
 TEST_F(ImpossibleChangeTest, TaskWithoutAJob) {
   ExpectRefused(PutTask{samples::SmallTask(samples::SmallJob())});

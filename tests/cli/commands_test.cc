@@ -6,8 +6,8 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "cli/sha256.h"
 #include "core/error.h"
+#include "core/sha256.h"
 #include "tests/cli/running_program.h"
 #include "tests/fakes/fake_http_server.h"
 #include "tests/fakes/temp_dir.h"

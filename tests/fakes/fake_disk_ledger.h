@@ -81,6 +81,12 @@ class FakeDiskLedger final : public Ledger {
     ledger_->CheckWritable();
   }
   std::optional<Job> FindJob(const std::string& id) override { return ledger_->FindJob(id); }
+  std::optional<Job> FindJobByKey(const std::string& key) override {
+    return ledger_->FindJobByKey(key);
+  }
+  std::vector<TaskRecord> TasksOf(const std::string& job_id) override {
+    return ledger_->TasksOf(job_id);
+  }
   std::vector<Attempt> AttemptsOf(const std::string& job_id) override {
     return ledger_->AttemptsOf(job_id);
   }
@@ -90,6 +96,43 @@ class FakeDiskLedger final : public Ledger {
   JobPage ListJobs(const JobFilter& filter) override { return ledger_->ListJobs(filter); }
   std::vector<EventRecord> EventsAfter(int64_t after, size_t limit) override {
     return ledger_->EventsAfter(after, limit);
+  }
+  std::optional<DeadLetterRecord> FindDeadLetter(const std::string& job_id) override {
+    return ledger_->FindDeadLetter(job_id);
+  }
+  DeadLetterPage ListDeadLetters(const DeadLetterFilter& filter) override {
+    return ledger_->ListDeadLetters(filter);
+  }
+  int64_t CountDeadLetters(const DeadLetterFilter& filter) override {
+    return ledger_->CountDeadLetters(filter);
+  }
+  std::vector<DeadLetterGroup> DeadLetterGroups(const DeadLetterFilter& filter,
+                                                size_t limit) override {
+    return ledger_->DeadLetterGroups(filter, limit);
+  }
+  std::vector<DeadLetterRecord> OpenLettersOldestFirst(const DeadLetterFilter& filter,
+                                                       size_t limit) override {
+    return ledger_->OpenLettersOldestFirst(filter, limit);
+  }
+  std::optional<RedriveRecord> FindRedrive(const std::string& id) override {
+    return ledger_->FindRedrive(id);
+  }
+  std::vector<std::string> EndedBefore(const std::vector<JobState>& states, WallTime time,
+                                       size_t limit) override {
+    return ledger_->EndedBefore(states, time, limit);
+  }
+  std::vector<DeadLetterRecord> LettersDiedBefore(WallTime time, size_t limit) override {
+    return ledger_->LettersDiedBefore(time, limit);
+  }
+  bool IsUploadNamed(const std::string& upload_id) override {
+    return ledger_->IsUploadNamed(upload_id);
+  }
+  std::optional<JobStanding> FindStanding(const std::string& job_id) override {
+    return ledger_->FindStanding(job_id);
+  }
+  size_t PruneEvents(WallTime time, size_t max_jobs) override {
+    disk_->OnWrite();
+    return ledger_->PruneEvents(time, max_jobs);
   }
 
  private:

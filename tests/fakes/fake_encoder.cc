@@ -9,6 +9,9 @@
 //   exit:<status>     exits without a result
 //   hang              reports nothing more and never ends
 //   loop              reports ever more frames of the same instant, for ever
+//   jitter            goes back and forth between two instants, for ever
+//   break:<excerpt>   crashes at 12.5 s; the excerpt for it is cut as the argument says: "succeed",
+//                     "crash", "hang", or "huge" (larger than an excerpt may be)
 //   gate:<fifo>       waits until the FIFO has been written to and closed, then succeeds
 //   noise             succeeds between malformed, unknown and far too long lines
 //   flood             reports progress as fast as it can, for ever
@@ -49,7 +52,11 @@ class FakeRun {
     const std::string verb = task_.input_name.substr(0, colon);
     const std::string argument =
         colon == std::string::npos ? "" : task_.input_name.substr(colon + 1);
-    Obey(verb, argument);
+    if (task_.kind == TaskKind::kExcerpt) {
+      CutExcerpt(argument);
+    } else {
+      Obey(verb, argument);
+    }
     _exit(0);
   }
 
@@ -65,6 +72,11 @@ class FakeRun {
     if (verb == "exit") _exit(std::stoi(argument));
     if (verb == "hang") Hang();
     if (verb == "loop") Loop();
+    if (verb == "jitter") Jitter();
+    if (verb == "break") {
+      SayProgress(40, 12.5, 300);
+      Crash(SIGSEGV);
+    }
     if (verb == "gate") {
       ReadWholeFile(argument);
       Succeed();
@@ -105,6 +117,18 @@ class FakeRun {
     Say({{"type", "result"}, {"manifest", ToJson(manifest)}});
   }
 
+  // What it is to be cut about stands in it.
+  void CutExcerpt(const std::string& how) {
+    if (how == "crash") Crash(SIGSEGV);
+    if (how == "hang") Hang();
+    WriteFile("excerpt.mkv", ToJson(task_).at("excerpt").dump());
+    if (how == "huge") {
+      std::filesystem::resize_file(std::filesystem::path(task_.output_dir) / "excerpt.mkv",
+                                   (uintmax_t{32} << 20) + 1);
+    }
+    Say({{"type", "result"}, {"manifest", ToJson(Manifest{})}});
+  }
+
   void Fail(const std::string& code) {
     Say({{"type", "error"}, {"error", {{"code", code}, {"detail", "as told"}}}});
     _exit(1);
@@ -123,6 +147,13 @@ class FakeRun {
   [[noreturn]] void Loop() {
     for (int64_t frames = 1;; ++frames) {
       SayProgress(10, 0.5, frames);
+      poll(nullptr, 0, 5);
+    }
+  }
+
+  [[noreturn]] void Jitter() {
+    for (int64_t frames = 1;; ++frames) {
+      SayProgress(10, frames % 2 == 0 ? 0.5 : 0.4, frames);
       poll(nullptr, 0, 5);
     }
   }
