@@ -1,6 +1,7 @@
 # The encoder's tests; what came out is read by ffprobe and ffmpeg, apart from our own code.
 add_executable(encode_tests
   encode_copy_test.cc
+  encode_excerpt_test.cc
   encode_fixtures_test.cc
   encode_outputs_test.cc
   encode_picture_test.cc

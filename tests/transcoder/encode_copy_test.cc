@@ -118,7 +118,7 @@ TEST_P(CopiedFixture, HasTheHeadThatWasForeseenAndTheHashThatIsTold) {
   const FileHead foreseen = Rehearse(input, plan, layout.index_bytes, {});
   EXPECT_TRUE(foreseen ==
               FileHead(file.begin(), file.begin() + static_cast<ptrdiff_t>(layout.head_bytes)));
-  EXPECT_EQ(Complaints().first_error, "");
+  EXPECT_EQ(Complaints().last_error, "");
 }
 
 INSTANTIATE_TEST_SUITE_P(Encode, CopiedFixture,

@@ -89,6 +89,7 @@ TEST_P(EveryFixture, BecomesWhatItsManifestExpects) {
   EXPECT_NE(std::ranges::find(fixture.errors, ended.error["code"].get<std::string>()),
             fixture.errors.end())
       << ended.error;
+  EXPECT_FALSE(ended.error["context"].value("stage", "").empty()) << ended.error;
 }
 
 std::string TestNameOf(const testing::TestParamInfo<Fixture>& info) {
@@ -99,6 +100,92 @@ std::string TestNameOf(const testing::TestParamInfo<Fixture>& info) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Encode, EveryFixture, testing::ValuesIn(AllFixtures()), TestNameOf);
+
+// Where the broken ones break, by which failures that are alike are put together.
+struct Breaks {
+  const char* fixture;
+  const char* code;
+  const char* stage;
+  const char* codec;  // "": it was not known yet
+};
+
+void PrintTo(const Breaks& breaks, std::ostream* out) { *out << breaks.fixture; }
+
+class BrokenFixture : public testing::TestWithParam<Breaks> {};
+
+TEST_P(BrokenFixture, NamesTheStageAndTheCodecThatFailed) {
+  const Breaks& expected = GetParam();
+  TaskRunner runner;
+  const Ended ended = runner.Run(fixtures::FixturePath(expected.fixture),
+                                 {MediaOutput(Container::kMp4, FastVideo(), {})});
+  ASSERT_FALSE(ended.succeeded);
+  const nlohmann::json context = ended.error.value("context", nlohmann::json::object());
+  EXPECT_EQ(ended.error["code"], expected.code);
+  EXPECT_EQ(context.value("stage", ""), expected.stage) << context;
+  EXPECT_EQ(context.value("codec", ""), expected.codec) << context;
+  EXPECT_EQ(context.contains("stream"), *expected.codec != '\0') << context;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Encode, BrokenFixture,
+    testing::Values(Breaks{"unsupported-encrypted.mp4", "encrypted_input", "decode", "h264"},
+                    Breaks{"unsupported-codec.mp4", "no_decoder", "decode", "vvc1"},
+                    Breaks{"unsupported-subtitles-only.mkv", "no_streams", "probe", ""},
+                    Breaks{"truncated-no-moov.mp4", "corrupt_media", "open", ""},
+                    Breaks{"header-only.mkv", "corrupt_media", "open", ""},
+                    Breaks{"header-only.mp4", "corrupt_media", "demux", "h264"},
+                    Breaks{"empty.mp4", "empty_input", "open", ""},
+                    Breaks{"garbage.mp4", "not_media", "open", ""},
+                    Breaks{"hostile-concat.mp4", "unsupported_format", "open", ""},
+                    Breaks{"audio-pcm.wav", "no_matching_streams", "probe", ""}),
+    [](const auto& info) {
+      std::string name = info.param.fixture;
+      std::ranges::replace_if(
+          name, [](unsigned char each) { return std::isalnum(each) == 0; }, '_');
+      return name;
+    });
+
+// Every byte of the pictures is damaged: nothing can be decoded, from the first packet on.
+TEST(FailurePlace, SaysWhereTheFirstDamageIsAndWhatFfmpegSaidOfIt) {
+  TempDir folder;
+  const std::filesystem::path damaged = folder.path() / "damaged.webm";
+  std::filesystem::copy_file(fixtures::FixturePath("webm-vp9-opus.webm"), damaged);
+  {
+    std::fstream file(damaged, std::ios::in | std::ios::out | std::ios::binary);
+    std::string bytes((std::istreambuf_iterator<char>(file)), {});
+    // VP9's frame marker and sync code are the first bytes of every key frame.
+    for (size_t at = 0; (at = bytes.find("\x49\x83\x42", at)) != std::string::npos; ++at) {
+      bytes[at] = '\0';
+    }
+    file.seekp(0);
+    file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  }
+  TaskRunner runner;
+  const Ended ended = runner.Run(damaged, {MediaOutput(Container::kMp4, FastVideo(), {})});
+  ASSERT_FALSE(ended.succeeded);
+  EXPECT_EQ(ended.error["code"], "corrupt_media");
+  const nlohmann::json& context = ended.error["context"];
+  EXPECT_EQ(context["stage"], "decode");
+  EXPECT_EQ(context["codec"], "vp9");
+  EXPECT_EQ(context["stream"], 0);
+  EXPECT_NEAR(context["pts_seconds"].get<double>(), 0, 0.1);
+  EXPECT_GT(context["byte_offset"].get<int64_t>(), 0);
+  EXPECT_TRUE(context["ffmpeg"].get<std::string>().starts_with("vp9: ")) << context;
+}
+
+// The encoder is named where it is the encoder that fails, not the codec of the input.
+TEST(FailurePlace, NamesTheCodecThatWasToBeMade) {
+  TaskRunner runner;
+  VideoSpec tiny = FastVideo(VideoCodec::kAv1);
+  tiny.height_px = 32;
+  const Ended ended = runner.Run(fixtures::FixturePath("video-only-h264.mp4"),
+                                 {MediaOutput(Container::kMp4, tiny, {})});
+  ASSERT_FALSE(ended.succeeded);
+  const nlohmann::json& context = ended.error["context"];
+  EXPECT_EQ(context["stage"], "encode");
+  EXPECT_EQ(context["codec"], "av1");
+  EXPECT_TRUE(context.contains("pts_seconds")) << context;
+}
 
 // Real files, where the developer has them: the environment names their folder.
 TEST(RealMedia, BecomesWhatItsManifestExpects) {

@@ -82,6 +82,24 @@ TEST(Program, ReportsAFileThatMayNotGrowAsAFailureOfWriting) {
   EXPECT_EQ(ParseReport(ran.out).error["context"]["stage"], "mux");
 }
 
+// A file system of 64 KiB, in a namespace of the task's own.
+TEST(Program, LaysADiskThatIsFullToTheWorkerAndNotToTheMedia) {
+  const std::string mount = "mount -t tmpfs -o size=64k none \"$0\" 2>/dev/null";
+  TaskRunner runner;
+  const auto path = Write(runner.Document(FixturePath("sdr-720p-aac.mp4"), {Mp4()}));
+  const std::string output_dir = runner.output_dir();
+  if (RunProcess({"unshare", "-Urm", "sh", "-c", mount, output_dir}).exit_code != 0) {
+    GTEST_SKIP() << "no file system can be mounted here";
+  }
+  const auto ran = RunProcess({"unshare", "-Urm", "sh", "-c", mount + " && exec \"$1\" \"$2\"",
+                               output_dir, MILLRACE_ENCODE, path});
+  EXPECT_EQ(ran.exit_code, 1);
+  const Ended ended = ParseReport(ran.out);
+  EXPECT_EQ(ended.error["code"], "worker_disk_full") << ran.out;
+  EXPECT_EQ(ended.error["context"]["stage"], "mux");
+  EXPECT_EQ(TraitsOf(ErrorCode::kWorkerDiskFull).retry, RetryClass::kInfrastructure);
+}
+
 TEST(Program, TellsWhatIsInAFile) {
   const auto ran = RunProcess({MILLRACE_ENCODE, "--probe", FixturePath("rotated-90.mp4")});
   ASSERT_EQ(ran.exit_code, 0);
@@ -98,6 +116,14 @@ TEST(Program, NamesTheEncodersThatReallyWork) {
   const auto found = nlohmann::json::parse(ran.out);
   EXPECT_EQ(found["encoders"],
             nlohmann::json({"h264", "hevc", "vp9", "av1", "aac", "opus", "mp3"}));
+}
+
+// What it writes there stands in the worker's log, which is one JSON object a line.
+TEST(Program, LetsNoEncoderIntroduceItselfOnStandardError) {
+  const auto ran =
+      RunProcess({"sh", "-c", "\"$0\" --capabilities 2>&1 >/dev/null", MILLRACE_ENCODE});
+  ASSERT_EQ(ran.exit_code, 0);
+  EXPECT_EQ(ran.out, "");
 }
 
 // Tries what a hijacked decoder would; returns the number of the first thing that was not refused.

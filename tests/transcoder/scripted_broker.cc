@@ -76,6 +76,7 @@ std::optional<Message> ScriptedBroker::ReceiveBefore(SteadyTime end) {
   Frames frames;
   while (frame.more() && impl_->socket.recv(frame)) frames.push_back(frame.to_string());
   Message message = DecodeMessage(frames);
+  heard_.insert(message.type);
   Answer(message);
   return message;
 }

@@ -6,6 +6,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -34,6 +35,9 @@ class ScriptedBroker {
   // Serves until `happened`; false if it has not after 20 s.
   bool ServeUntil(const std::function<bool()>& happened);
 
+  // Whether a message of a type has ever come.
+  bool Heard(std::string_view type) const { return heard_.contains(type); }
+
   // To the worker that was heard last.
   void Send(std::string_view type, nlohmann::json body, const std::string& id = "msg_broker");
   void Reply(const Message& to, std::string_view type, nlohmann::json body = {});
@@ -51,6 +55,7 @@ class ScriptedBroker {
   std::unique_ptr<Impl> impl_;
   const Options options_;
   std::string peer_;
+  std::set<std::string, std::less<>> heard_;  // types
   bool silent_ = false;
   bool known_ = false;
 };

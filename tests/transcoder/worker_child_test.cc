@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "tests/fakes/temp_dir.h"
 #include "transcoder/worker/capabilities.h"
+#include "transcoder/worker/child/excerpt.h"
 #include "transcoder/worker/child/log_tail.h"
 #include "transcoder/worker/child/memory_watch.h"
 #include "transcoder/worker/child/outcome.h"
@@ -103,6 +104,56 @@ TEST(OutcomeTest, NamesTheSignalAndWhereTheChildWas) {
   EXPECT_EQ(failed.error.context().at("media_seconds"), 12.5);
   EXPECT_EQ(failed.usage.signal, SIGABRT);
   EXPECT_EQ(failed.usage.exit_status, std::nullopt);
+}
+
+TEST(OutcomeTest, AddsHowFarTheChildHadComeToWhatItReported) {
+  ChildEnd end;
+  end.wait_status = Exited(1);
+  end.progress.phase = "transcoding";
+  end.progress.media_seconds = 12.5;
+  end.error = Error(ErrorCode::kCorruptMedia, "damaged", {{"stage", "decode"}, {"percent", 7}});
+  const Outcome outcome = Judge(end);
+  EXPECT_EQ(std::get<RunFailed>(outcome).error.context(),
+            nlohmann::json({{"stage", "decode"},
+                            {"percent", 7},
+                            {"phase", "transcoding"},
+                            {"media_seconds", 12.5}}));
+}
+
+TEST(OutcomeTest, DoesNotTakeTheBeginningForAPlaceInTheMedia) {
+  ChildEnd end;
+  end.wait_status = SIGSEGV;
+  end.progress.phase = "probing";
+  const Outcome outcome = Judge(end);
+  EXPECT_FALSE(std::get<RunFailed>(outcome).error.context().contains("media_seconds"));
+}
+
+// --- Excerpts ------------------------------------------------------------------------------------
+
+constexpr int64_t kLarge = kMinExcerptInputBytes;
+
+TEST(ExcerptTest, IsCutWhereTheInputBroke) {
+  const Error broken(ErrorCode::kCorruptMedia, "x", {{"pts_seconds", 7.5}, {"media_seconds", 3}});
+  EXPECT_EQ(ExcerptFor(broken, {}, kLarge), (ExcerptSpec{.pts_seconds = 7.5, .media_seconds = {}}));
+}
+
+TEST(ExcerptTest, IsCutWhereACrashedEncoderHadCome) {
+  const Error crash(ErrorCode::kEncoderCrashed, "x", {{"media_seconds", 3.0}});
+  EncodeSpec spec;
+  EXPECT_EQ(ExcerptFor(crash, spec, kLarge)->media_seconds, 3.0);
+  spec.clip = ClipSpec{.start_seconds = 60};
+  EXPECT_EQ(ExcerptFor(crash, spec, kLarge)->media_seconds, 63.0);
+}
+
+TEST(ExcerptTest, IsNotCutWhereItWouldBeOfNoUse) {
+  const nlohmann::json where = {{"media_seconds", 3.0}};
+  EXPECT_FALSE(ExcerptFor(Error(ErrorCode::kEncoderCrashed, "x", where), {}, kLarge - 1));
+  EXPECT_FALSE(ExcerptFor(Error(ErrorCode::kEncoderCrashed, "x"), {}, kLarge));
+  EXPECT_FALSE(ExcerptFor(Error(ErrorCode::kWorkerDiskFull, "x", where), {}, kLarge));
+  for (const nlohmann::json& nonsense : {nlohmann::json("3"), nlohmann::json(1e300)}) {
+    EXPECT_FALSE(ExcerptFor(Error(ErrorCode::kEncoderCrashed, "x", {{"pts_seconds", nonsense}}), {},
+                            kLarge));
+  }
 }
 
 TEST(OutcomeTest, LaysASigkillToMemoryOnlyWithEvidence) {

@@ -13,6 +13,8 @@
 
 #include "core/files.h"
 #include "core/media_store.h"
+#include "media-fixtures/facts.h"
+#include "media-fixtures/process.h"
 #include "tests/fakes/temp_dir.h"
 #include "tests/transcoder/scripted_broker.h"
 #include "tests/transcoder/worker_samples.h"
@@ -64,13 +66,14 @@ class WorkerProgramTest : public testing::Test {
     broker_.reset();
     broker_ = std::make_unique<ScriptedBroker>(endpoint_, options);
   }
-  void StartWorker(std::vector<std::string> more = {}) {
+  void StartWorker(std::vector<std::string> more = {},
+                   const char* encoder = MILLRACE_FAKE_ENCODER) {
     std::vector<std::string> arguments = {"--data-dir",
                                           folder_.path() / "data",
                                           "--worker-endpoint",
                                           endpoint_,
                                           "--encoder",
-                                          MILLRACE_FAKE_ENCODER,
+                                          encoder,
                                           "--name",
                                           "test/1"};
     arguments.insert(arguments.end(), more.begin(), more.end());
@@ -107,12 +110,20 @@ class WorkerProgramTest : public testing::Test {
     broker_->Reply(*finished, worker::kAck);
   }
 
-  // Its status once the worker has ended by itself.
-  int ExitStatus() {
+  // As waitpid() has it, once the worker has ended by itself.
+  int WaitStatus() {
     int status = -1;
     EXPECT_TRUE(broker_->ServeUntil([&] { return waitpid(pid_, &status, WNOHANG) == pid_; }));
     pid_ = 0;
+    return status;
+  }
+  int ExitStatus() {
+    const int status = WaitStatus();
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
+  bool WasKilled() {
+    const int status = WaitStatus();
+    return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
   }
   std::vector<std::string> WorkFolders() const {
     std::vector<std::string> names;
@@ -180,7 +191,9 @@ TEST_F(WorkerProgramTest, GoesOnAfterABrokerThatWasRestarted) {
   StartBroker({});
   const auto again = broker_->Await(worker::kRegister);
   ASSERT_TRUE(again);
-  EXPECT_EQ(again->body.at("running"), nlohmann::json::array({ToJson(kLease)}));
+  ASSERT_EQ(again->body.at("running").size(), 1U);
+  EXPECT_EQ(LeaseFromJson(again->body.at("running").at(0)), kLease);
+  EXPECT_TRUE(again->body.at("running").at(0).contains("progress"));
   EXPECT_TRUE(child.alive());
   std::ofstream(gate) << "go";
   EXPECT_TRUE(broker_->Await(worker::kFinished));
@@ -233,7 +246,8 @@ TEST_F(WorkerProgramTest, KillsItsEncoderBeforeTheLeaseOfASilentBrokerEnds) {
   const auto again = broker_->Await(worker::kRegister);
   ASSERT_TRUE(again);
   EXPECT_THAT(again->body.at("running"), IsEmpty());
-  EXPECT_TRUE(broker_->ServeUntil([&] { return !child.alive() && WorkFolders().empty(); }));
+  EXPECT_TRUE(
+      broker_->ServeUntil([&, &child = child] { return !child.alive() && WorkFolders().empty(); }));
 }
 
 TEST_F(WorkerProgramTest, DrainsOnSigterm) {
@@ -277,7 +291,112 @@ TEST_F(WorkerProgramTest, TakesItsChildrenWithItWhenItIsKilled) {
   Start();
   const auto [child, zygote] = AssignAndWatch(kLease, "hang");
   kill(pid_, SIGKILL);
-  EXPECT_TRUE(broker_->ServeUntil([&] { return !child.alive() && !zygote.alive(); }));
+  EXPECT_TRUE(broker_->ServeUntil(
+      [&child = child, &zygote = zygote] { return !child.alive() && !zygote.alive(); }));
+}
+
+// Sets the variable for the programs that are started while it lives.
+class Failpoints {
+ public:
+  explicit Failpoints(const char* plan) { setenv("MILLRACE_FAILPOINTS", plan, 1); }
+  ~Failpoints() { unsetenv("MILLRACE_FAILPOINTS"); }
+  Failpoints(const Failpoints&) = delete;
+  Failpoints& operator=(const Failpoints&) = delete;
+};
+
+TEST_F(WorkerProgramTest, DiesOnPurposeAfterAnAssignment) {
+  const Failpoints plan("worker.after_assign=crash");
+  Start();
+  Assign(kLease, "hang");
+  EXPECT_TRUE(WasKilled());
+}
+
+TEST_F(WorkerProgramTest, DiesOnPurposeBeforeTheBrokerKnowsOfAResult) {
+  const Failpoints plan("worker.before_finished=crash");
+  Start();
+  Assign(kLease, "succeed");
+  ASSERT_TRUE(broker_->Await(worker::kStarted));
+  EXPECT_TRUE(WasKilled());
+  EXPECT_TRUE(fs::exists(store_->WorkFolder("tsk_a", 7) / "out/movie.mp4"));
+}
+
+TEST_F(WorkerProgramTest, DiesOnPurposeOnceTheBrokerHasTheResult) {
+  const Failpoints plan("worker.after_finished=crash");
+  Start();
+  Assign(kLease, "succeed");
+  const auto finished = broker_->Await(worker::kFinished);
+  ASSERT_TRUE(finished);
+  broker_->Reply(*finished, worker::kAck);
+  EXPECT_TRUE(WasKilled());
+}
+
+TEST_F(WorkerProgramTest, KillsItsEncoderWhenItWasFrozenForLongerThanItsLease) {
+  StartBroker({.lease_seconds = 1.5, .beat_seconds = 0.3});
+  StartWorker();
+  ASSERT_TRUE(broker_->Await(worker::kRegister));
+  const fs::path gate = folder_.path() / "gate";
+  ASSERT_EQ(mkfifo(gate.c_str(), 0600), 0);
+  const auto [child, zygote] = AssignAndWatch(kLease, "gate:" + gate.string());
+  kill(pid_, SIGSTOP);
+  const auto frozen_at = std::chrono::steady_clock::now();
+  // The encoder, which is not frozen, has a result before the worker wakes up.
+  std::ofstream(gate) << "go";
+  ASSERT_TRUE(broker_->ServeUntil([&, &child = child] {
+    return !child.alive() && std::chrono::steady_clock::now() - frozen_at > std::chrono::seconds(2);
+  }));
+  kill(pid_, SIGCONT);
+  const auto again = broker_->Await(worker::kRegister);
+  ASSERT_TRUE(again);
+  EXPECT_THAT(again->body.at("running"), IsEmpty());
+  EXPECT_TRUE(broker_->ServeUntil([&] { return WorkFolders().empty(); }));
+  EXPECT_FALSE(broker_->Heard(worker::kFinished));
+}
+
+// The first child of a process.
+pid_t ChildOf(pid_t parent) {
+  const std::string number = std::to_string(parent);
+  pid_t child = 0;
+  std::ifstream("/proc/" + number + "/task/" + number + "/children") >> child;
+  return child;
+}
+
+// With the real encoder, which is killed in the middle of its work as a crash would end it.
+TEST_F(WorkerProgramTest, HasAnExcerptCutWhereItsEncoderCrashed) {
+  const fs::path film = folder_.path() / "film.mkv";
+  ASSERT_EQ(
+      fixtures::RunProcess({"ffmpeg", "-loglevel", "error", "-f", "lavfi", "-i",
+                            "testsrc2=s=480x270:r=25:d=60", "-c:v", "mpeg4", "-q:v", "3", film})
+          .exit_code,
+      0);
+  auto upload = store_->BeginUpload("film.mkv");
+  upload->Write(ReadWholeFile(film));
+  const std::string id = upload->Commit().id;
+  StartBroker({});
+  StartWorker({"--threads", "1"}, MILLRACE_ENCODE);
+  ASSERT_TRUE(broker_->Await(worker::kRegister));
+  broker_->Send(worker::kAssign, AssignBody(kLease, id, "film.mkv"));
+  const auto midway = broker_->Await(worker::kBeat, [](const Message& beat) {
+    const nlohmann::json& tasks = beat.body.at("tasks");
+    return tasks.size() == 1 && tasks[0].at("progress").at("media_seconds") > 6;
+  });
+  ASSERT_TRUE(midway);
+  const pid_t zygote = ChildOf(pid_);
+  const pid_t encoder = ChildOf(zygote);
+  ASSERT_GT(encoder, 0);
+  Watched(encoder).Kill(SIGSEGV);
+  const auto failed = broker_->Await(worker::kFailed);
+  ASSERT_TRUE(failed);
+  const nlohmann::json& error = failed->body.at("failure").at("error");
+  EXPECT_EQ(error.at("code"), "encoder_crashed");
+  ASSERT_EQ(error.at("context").value("excerpt", ""), "excerpt.mkv") << error;
+  const fs::path work = store_->WorkFolder(kLease.task, kLease.fence);
+  const nlohmann::json facts = fixtures::MeasureFacts(work / "excerpt.mkv");
+  ASSERT_EQ(facts.at("readable"), true);
+  const double moment = error.at("context").at("media_seconds");
+  const double start = facts.at("start_seconds");
+  EXPECT_LE(start, moment);
+  EXPECT_GE(start + facts.at("seconds").get<double>(), moment);
+  EXPECT_LE(facts.at("seconds"), 15) << "a piece of sixty seconds";
 }
 
 TEST_F(WorkerProgramTest, AnswersAProbe) {

@@ -38,10 +38,12 @@ TEST_F(SessionBeatTest, RegistersWhenConnectedAndRepeatsItEachSecondUntilAnswere
 TEST_F(SessionBeatTest, RegistersAgainListingItsFencesWhenTheBrokerDoesNotKnowIt) {
   Register();
   Assign(kLease);
+  session_.OnProgress(kLease, At(42));
   Receive(worker::kUnknownWorker, {});
   const auto asked = transport_.Take(worker::kRegister);
   ASSERT_THAT(asked, SizeIs(1));
-  EXPECT_EQ(asked[0].body.at("running"), nlohmann::json::array({ToJson(kLease)}));
+  EXPECT_THAT(LeasesIn(asked[0].body.at("running")), ElementsAre(kLease));
+  EXPECT_EQ(asked[0].body.at("running").at(0).at("progress"), ToJson(At(42)));
   EXPECT_THAT(host_.stopped, IsEmpty());
   AnswerRegister(asked[0], {kLease});
   EXPECT_THAT(host_.stopped, ElementsAre(kLease));
@@ -143,7 +145,7 @@ TEST_F(SessionBeatTest, KeepsWhatIsFinishedWhenTheBrokerIsAwayForLong) {
   EXPECT_THAT(host_.discarded, IsEmpty());
   const auto asked = transport_.Take(worker::kRegister);
   ASSERT_THAT(asked, SizeIs(1));
-  EXPECT_EQ(asked[0].body.at("running"), nlohmann::json::array({ToJson(kLease)}));
+  EXPECT_THAT(LeasesIn(asked[0].body.at("running")), ElementsAre(kLease));
   AnswerRegister(asked[0]);
   EXPECT_THAT(transport_.Take(worker::kFinished), SizeIs(1));
 }

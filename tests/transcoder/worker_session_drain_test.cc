@@ -13,7 +13,9 @@ TEST_F(SessionDrainTest, LetsItsTasksFinishTakesNothingNewAndSaysGoodbye) {
   Register();
   Assign(kLease);
   transport_.Take(worker::kBeat);
+  EXPECT_FALSE(host_.skips_excerpts);
   session_.Drain();
+  EXPECT_TRUE(host_.skips_excerpts);
   const auto beats = transport_.Take(worker::kBeat);
   ASSERT_THAT(beats, SizeIs(1));
   EXPECT_EQ(beats[0].body.at("draining"), true);

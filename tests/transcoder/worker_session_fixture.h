@@ -47,12 +47,20 @@ class FakeHost final : public TaskHost {
   void StartProbe(const ProbeOrder& order) override { probes.push_back(order.probe); }
   void Stop(const Lease& lease) override { stopped.push_back(lease); }
   void Discard(const Lease& lease) override { discarded.push_back(lease); }
+  void SkipExcerpts() override { skips_excerpts = true; }
 
   std::vector<Lease> started;
   std::vector<std::string> probes;
   std::vector<Lease> stopped;
   std::vector<Lease> discarded;
+  bool skips_excerpts = false;
 };
+
+inline std::vector<Lease> LeasesIn(const nlohmann::json& list) {
+  std::vector<Lease> leases;
+  for (const auto& each : list) leases.push_back(LeaseFromJson(each));
+  return leases;
+}
 
 inline Progress At(int percent, const std::string& phase = "transcoding") {
   Progress progress;

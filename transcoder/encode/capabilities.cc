@@ -6,6 +6,7 @@
 #include "core/encode_spec.h"
 #include "core/log.h"
 #include "transcoder/encode/encoders.h"
+#include "transcoder/encode/ffmpeg_log.h"
 
 extern "C" {
 #include <libavfilter/avfilter.h>
@@ -73,6 +74,8 @@ std::string VersionText(unsigned version) {
 }  // namespace
 
 nlohmann::json Capabilities() {
+  // Each encoder introduces itself at length. What does not work is logged here.
+  const MutedFfmpegLog muted;
   nlohmann::json encoders = nlohmann::json::array();
   for (const VideoCodec codec :
        {VideoCodec::kH264, VideoCodec::kHevc, VideoCodec::kVp9, VideoCodec::kAv1}) {

@@ -46,7 +46,9 @@ DecodeStage::DecodeStage(const AVStream& stream, AVRational frame_rate,
 void DecodeStage::CheckNotEncrypted(const AVPacket& packet) const {
   size_t bytes = 0;
   if (av_packet_get_side_data(&packet, AV_PKT_DATA_ENCRYPTION_INFO, &bytes) == nullptr) return;
-  throw Error(kEncryptedInput, "the input is encrypted and there is no key");
+  nlohmann::json context = {{"byte_offset", packet.pos}};
+  if (packet.pts != AV_NOPTS_VALUE) context["pts_seconds"] = ToSeconds(packet.pts, time_base_);
+  throw Error(kEncryptedInput, "the input is encrypted and there is no key", std::move(context));
 }
 
 void DecodeStage::Send(const AVPacket* packet) {

@@ -64,7 +64,10 @@ bool DemuxStage::Read(AVPacket& packet) {
                   {{"errno", input_.io().error()}, {"byte_offset", input_.io().position()}});
     }
     if (rc == AVERROR_EOF || rc == AVERROR_EXIT) return false;
-    if (rc == AVERROR(ENOMEM)) Check(rc, "read a packet");
+    if (rc == AVERROR(ENOMEM)) {
+      throw Error(kOutOfMemory, "read a packet: " + ErrorText(rc),
+                  {{"byte_offset", input_.io().position()}});
+    }
     if (rc != AVERROR(EAGAIN)) tally_.cut_off.store(true);
     if (++errors_in_a_row_ > kMaxErrorsInARow) return false;
   }

@@ -22,7 +22,7 @@ const AVCodec& FindByName(const char* name) {
   const AVCodec* found = avcodec_find_encoder_by_name(name);
   if (found != nullptr) return *found;
   throw Error(kEncoderUnavailable, std::string("the encoder ") + name + " is not built in",
-              {{"stage", "encode"}, {"codec", name}});
+              {{"stage", "encode"}, {"encoder", name}});
 }
 
 // x264's words for speed and the nearest settings of the others.
@@ -109,7 +109,8 @@ void ConfigureHevc(const VideoEncoderOptions& asked, const AVFrame& first, AVCod
   SetQuality(asked.spec, codec, options);
   options.Set("preset", asked.spec.speed);
   options.Set("forced-idr", int64_t{1});
-  std::string parameters = "log-level=warning";
+  // x265 writes to standard error itself, and warns of every small picture.
+  std::string parameters = "log-level=error";
   if (asked.threads > 0) parameters += fmt::format(":pools={}", asked.threads);
   if (asked.spec.gop_seconds) parameters += ":open-gop=0";
   options.Set("x265-params", parameters + HdrParametersForX265(first));
@@ -133,7 +134,7 @@ void ConfigureAv1(const VideoEncoderOptions& asked, AVCodecContext& codec, Optio
     throw Error(kNoMatchingStreams,
                 fmt::format("AV1 needs a picture of at least 64 x 64 pixels, this has {} x {}",
                             codec.width, codec.height),
-                {{"stage", "encode"}, {"codec", "libsvtav1"}});
+                {{"stage", "encode"}, {"encoder", "libsvtav1"}});
   }
   SetWholeQuality(asked.spec, codec, options);
   options.Set("preset", int64_t{SpeedOf(asked.spec.speed).svt_preset});

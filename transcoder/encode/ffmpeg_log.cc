@@ -69,11 +69,13 @@ void WriteOnce(State& state, const std::string& line) {
 
 void OnLine(State& state, int level, AVClassCategory category, const std::string& line) {
   if (level <= AV_LOG_ERROR) {
-    if (state.complaints.first_error.empty()) {
-      state.complaints.first_error = line.substr(0, line.find_last_not_of('\n') + 1);
+    FfmpegComplaints& complaints = state.complaints;
+    complaints.last_error = line.substr(0, line.find_last_not_of('\n') + 1);
+    if (category == AV_CLASS_CATEGORY_DEMUXER) ++complaints.demuxer_errors;
+    if (category == AV_CLASS_CATEGORY_DECODER) {
+      ++complaints.decoder_errors;
+      complaints.last_decoder_error = complaints.last_error;
     }
-    if (category == AV_CLASS_CATEGORY_DEMUXER) ++state.complaints.demuxer_errors;
-    if (category == AV_CLASS_CATEGORY_DECODER) ++state.complaints.decoder_errors;
   }
   WriteOnce(state, line);
 }

@@ -13,8 +13,10 @@ namespace millrace::encode {
 void StartFfmpegLog();
 
 struct FfmpegComplaints {
-  std::string first_error;     // of any part, e.g. "h264: no frame!"; empty if there was none
-  int64_t demuxer_errors = 0;  // lines at level error or worse that a demuxer wrote
+  // Lines at level error or worse, e.g. "h264: no frame!"; empty if there was none.
+  std::string last_error;          // of any part
+  std::string last_decoder_error;  // of a decoder
+  int64_t demuxer_errors = 0;      // lines at level error or worse that a demuxer wrote
   int64_t decoder_errors = 0;
 };
 FfmpegComplaints Complaints();

@@ -133,7 +133,7 @@ bool Contains(const auto& list, std::string_view name) {
 
 nlohmann::json AtStage(const char* stage) {
   nlohmann::json context = {{"stage", stage}};
-  if (const std::string said = Complaints().first_error; !said.empty()) context["ffmpeg"] = said;
+  if (const std::string said = Complaints().last_error; !said.empty()) context["ffmpeg"] = said;
   return context;
 }
 
@@ -173,7 +173,9 @@ InputFile::InputFile(const std::string& path, const InputLimits& limits)
 
 std::unique_ptr<InputFile> InputFile::OpenIndex(const InputFile& probed) {
   UniqueFd fd(fcntl(probed.io_.fd(), F_DUPFD_CLOEXEC, 0));
-  if (!fd) throw Error(kInputUnreadable, "the input cannot be opened twice");
+  if (!fd) {
+    throw Error(kInputUnreadable, "the input cannot be opened twice", AtStage("open"));
+  }
   std::unique_ptr<InputFile> file(new InputFile(std::move(fd), probed.limits_));
   file->deadline_ = std::chrono::steady_clock::now() + file->limits_.open_deadline;
   file->Open();
@@ -198,7 +200,9 @@ void InputFile::Open() {
   CheckFormatIsAllowed(*found);
 
   AVFormatContext* context = avformat_alloc_context();
-  if (context == nullptr) throw Error(kOutOfMemory, "FFmpeg could not allocate memory");
+  if (context == nullptr) {
+    throw Error(kOutOfMemory, "FFmpeg could not allocate memory", AtStage("open"));
+  }
   context->pb = io_.context();
   context->flags |= AVFMT_FLAG_CUSTOM_IO;
   context->io_open = &RefuseToOpen;
@@ -216,7 +220,9 @@ void InputFile::Open() {
   // On failure FFmpeg frees the context and sets it to null.
   const int rc = avformat_open_input(&context, nullptr, found, nullptr);
   demuxer_.reset(context);
-  if (rc == AVERROR_EXIT) throw Error(kDeadlineExceeded, "the input takes too long to open");
+  if (rc == AVERROR_EXIT) {
+    throw Error(kDeadlineExceeded, "the input takes too long to open", AtStage("open"));
+  }
   if (rc < 0) {
     nlohmann::json said = AtStage("open");
     said["ffmpeg_error"] = rc;
@@ -235,7 +241,9 @@ void InputFile::FindStreams() {
   }
   const int rc = avformat_find_stream_info(demuxer_.get(), count > 0 ? options.data() : nullptr);
   for (AVDictionary*& each : options) av_dict_free(&each);
-  if (rc == AVERROR_EXIT) throw Error(kDeadlineExceeded, "the input takes too long to probe");
+  if (rc == AVERROR_EXIT) {
+    throw Error(kDeadlineExceeded, "the input takes too long to probe", AtStage("probe"));
+  }
   if (rc < 0 && io_.error() != 0) {
     throw Error(kInputUnreadable,
                 std::string("the input cannot be read: ") + std::strerror(io_.error()),
@@ -262,7 +270,7 @@ void InputFile::CheckLimits() const {
     throw Error(kMediaLimitExceeded,
                 "a picture of " + std::to_string(made.width) + " x " + std::to_string(made.height) +
                     " pixels is too large",
-                {{"stage", "probe"}, {"stream", i}});
+                {{"stage", "probe"}, {"stream", i}, {"codec", CodecName(made)}});
   }
 }
 

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
 
 #include "transcoder/encode/audio_stage.h"
-#include "transcoder/encode/ffmpeg_log.h"
 #include "transcoder/encode/rehearsal.h"
 #include "transcoder/encode/video_stage.h"
 
@@ -15,20 +15,6 @@ namespace {
 constexpr size_t kFrameQueueLength = 4;
 constexpr size_t kPacketQueueLength = 64;
 constexpr auto kWatchInterval = std::chrono::milliseconds(50);
-
-// What the stage knew best, and where it was.
-std::exception_ptr WithContext(const Error& error, const char* stage, int stream,
-                               const std::string& codec) {
-  nlohmann::json context = error.context();
-  if (!context.contains("stage")) context["stage"] = stage;
-  if (stream >= 0 && !context.contains("stream")) {
-    context["stream"] = stream;
-    context["codec"] = codec;
-  }
-  const std::string said = Complaints().first_error;
-  if (!said.empty() && !context.contains("ffmpeg")) context["ffmpeg"] = said;
-  return std::make_exception_ptr(Error(error.code(), error.what(), context));
-}
 
 bool IsInterlaced(const AVStream& stream) {
   switch (stream.codecpar->field_order) {
@@ -169,7 +155,8 @@ void Pipeline::AddFile(const FilePlan& plan) {
   file.head_is_foreseen = static_cast<bool>(options.foresee_head);
   auto mux = std::make_shared<MuxStage>(std::move(options), *file.tally);
   owned_.push_back(mux);
-  stages_.push_back({.name = "mux", .stream = -1, .run = [mux, queue] { mux->Run(*queue); }});
+  stages_.push_back(
+      {.name = "mux", .stream = -1, .codec = {}, .run = [mux, queue] { mux->Run(*queue); }});
   if (plan.video_stream) {
     file.tally->tracks[static_cast<size_t>(file.video_track)].is_video = true;
     AddVideo(file, static_cast<size_t>(file.video_track), *queue);
@@ -218,8 +205,13 @@ void Pipeline::AddVideo(FileResult& file, size_t track, MuxQueue& mux) {
   auto encode = std::make_shared<EncodeStage>(
       options, track, filtered, [&mux](MuxItem item) { return mux.Push(std::move(item)); },
       file.video);
-  stages_.push_back({.name = "filter", .stream = index, .run = [filter] { filter->Run(); }});
-  stages_.push_back({.name = "encode", .stream = index, .run = [encode] { encode->Run(); }});
+  stages_.push_back({.name = "filter", .stream = index, .codec = CodecOf(index), .run = [filter] {
+                       filter->Run();
+                     }});
+  stages_.push_back({.name = "encode",
+                     .stream = index,
+                     .codec = std::string(NameOf(spec.codec)),
+                     .run = [encode] { encode->Run(); }});
 }
 
 void Pipeline::AddAudio(FileResult& file, size_t track, MuxQueue& mux) {
@@ -238,8 +230,13 @@ void Pipeline::AddAudio(FileResult& file, size_t track, MuxQueue& mux) {
   auto encode = std::make_shared<EncodeStage>(
       AudioEncoderOptions{.spec = spec, .global_header = true}, track, filtered,
       [&mux](MuxItem item) { return mux.Push(std::move(item)); }, file.audio);
-  stages_.push_back({.name = "filter", .stream = index, .run = [filter] { filter->Run(); }});
-  stages_.push_back({.name = "encode", .stream = index, .run = [encode] { encode->Run(); }});
+  stages_.push_back({.name = "filter", .stream = index, .codec = CodecOf(index), .run = [filter] {
+                       filter->Run();
+                     }});
+  stages_.push_back({.name = "encode",
+                     .stream = index,
+                     .codec = std::string(NameOf(spec.codec)),
+                     .run = [encode] { encode->Run(); }});
 }
 
 void Pipeline::AddThumbnails(const ThumbnailPlan& plan) {
@@ -256,7 +253,11 @@ void Pipeline::AddThumbnails(const ThumbnailPlan& plan) {
                                                         .picture = PictureOptionsOf(plan.stream),
                                                         .cover_art = plan.cover_art},
                                        decoded, result.tally);
-  stages_.push_back({.name = "encode", .stream = plan.stream, .run = [stage] { stage->Run(); }});
+  const bool jpeg = plan.spec->thumbnails->format == ImageFormat::kJpeg;
+  stages_.push_back(
+      {.name = "encode", .stream = plan.stream, .codec = jpeg ? "mjpeg" : "png", .run = [stage] {
+         stage->Run();
+       }});
 }
 
 void Pipeline::AddDecoder(int index) {
@@ -264,15 +265,23 @@ void Pipeline::AddDecoder(int index) {
   PacketQueue& in = *decoding.in;
   stops_.emplace_back([&in] { in.Stop(); });
   AVStream* stream = input_.format().streams[index];
-  auto stage =
-      std::make_shared<DecodeStage>(*stream, av_guess_frame_rate(&input_.format(), stream, nullptr),
-                                    DecodeOptions{.time = plan_.time,
-                                                  .threads = options_.threads,
-                                                  .max_pixels = input_.limits().max_pixels,
-                                                  .cover_art = IsAttachedPicture(*stream)},
-                                    in, decoding.out, *stream_tallies_.at(index));
+  std::shared_ptr<DecodeStage> stage;
+  try {
+    stage = std::make_shared<DecodeStage>(*stream,
+                                          av_guess_frame_rate(&input_.format(), stream, nullptr),
+                                          DecodeOptions{.time = plan_.time,
+                                                        .threads = options_.threads,
+                                                        .max_pixels = input_.limits().max_pixels,
+                                                        .cover_art = IsAttachedPicture(*stream)},
+                                          in, decoding.out, *stream_tallies_.at(index));
+  } catch (const Error& error) {
+    throw WithPlace(
+        error, {.stage = "decode", .stream = index, .codec = CodecOf(index), .pts_seconds = {}});
+  }
   routes_[index].emplace_back([&in](PacketPtr packet) { return in.Push(std::move(packet)); });
-  stages_.push_back({.name = "decode", .stream = index, .run = [stage] { stage->Run(); }});
+  stages_.push_back({.name = "decode", .stream = index, .codec = CodecOf(index), .run = [stage] {
+                       stage->Run();
+                     }});
 }
 
 void Pipeline::AddDemuxer() {
@@ -282,7 +291,7 @@ void Pipeline::AddDemuxer() {
         {.stream = stream, .sinks = std::move(sinks), .tally = stream_tallies_.at(stream).get()});
   }
   auto stage = std::make_shared<DemuxStage>(input_, plan_.time, std::move(routes), input_tally_);
-  stages_.push_back({.name = "demux", .stream = -1, .run = [stage] { stage->Run(); }});
+  stages_.push_back({.name = "demux", .stream = -1, .codec = {}, .run = [stage] { stage->Run(); }});
 }
 
 void Pipeline::Fail(std::exception_ptr error) {
@@ -302,23 +311,38 @@ void Pipeline::Ended() {
   changed_.notify_all();
 }
 
+std::optional<double> Pipeline::ReachedSeconds(int stream) const {
+  const auto tally = stream_tallies_.find(stream);
+  if (tally == stream_tallies_.end()) return std::nullopt;
+  const int64_t end_us = tally->second->end_us.load();
+  if (end_us == std::numeric_limits<int64_t>::min()) return std::nullopt;
+  return ToSeconds(end_us + plan_.time.origin, kMicroseconds);
+}
+
+FailurePlace Pipeline::PlaceOf(const Stage& stage) const {
+  return {.stage = stage.name,
+          .stream = stage.stream,
+          .codec = stage.codec,
+          .pts_seconds = ReachedSeconds(stage.stream)};
+}
+
 void Pipeline::Start(Stage stage) {
   {
     const std::lock_guard lock(mutex_);
     ++running_;
   }
-  const std::string codec =
-      stage.stream >= 0 ? CodecName(*input_.stream(stage.stream).codecpar) : "";
-  threads_.emplace_back([this, codec, stage = std::move(stage)] {
+  threads_.emplace_back([this, stage = std::move(stage)] {
+    auto fail = [&](const Error& error) {
+      Fail(std::make_exception_ptr(WithPlace(error, PlaceOf(stage))));
+    };
     try {
       stage.run();
     } catch (const Error& error) {
-      Fail(WithContext(error, stage.name, stage.stream, codec));
+      fail(error);
     } catch (const std::bad_alloc&) {
-      Fail(WithContext(Error(ErrorCode::kOutOfMemory, "out of memory"), stage.name, stage.stream,
-                       codec));
-    } catch (...) {
-      Fail(std::current_exception());
+      fail(Error(ErrorCode::kOutOfMemory, "out of memory"));
+    } catch (const std::exception& error) {
+      fail(Error(ErrorCode::kInternal, error.what()));
     }
     Ended();
   });

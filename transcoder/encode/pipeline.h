@@ -14,6 +14,7 @@
 #include "transcoder/encode/decode_stage.h"
 #include "transcoder/encode/demux_stage.h"
 #include "transcoder/encode/encode_stage.h"
+#include "transcoder/encode/failure.h"
 #include "transcoder/encode/mux_stage.h"
 #include "transcoder/encode/plan.h"
 #include "transcoder/encode/progress.h"
@@ -60,7 +61,7 @@ class Pipeline {
 
   // Called about every 50 ms by the thread that runs the pipeline, and at the end.
   using Watch = std::function<void(const ProgressEstimator::Observation&)>;
-  // Returns when all is written. Throws the first error of any stage, with its stage in the
+  // Returns when all is written. Throws the first error of any stage, with its place in the
   // context.
   void Run(const Watch& watch);
 
@@ -76,7 +77,8 @@ class Pipeline {
  private:
   struct Stage {
     const char* name;
-    int stream;  // of the input; -1: none in particular
+    int stream;         // of the input; -1: none in particular
+    std::string codec;  // of what it works on; empty: none in particular
     std::function<void()> run;
   };
   struct Decoding {
@@ -96,6 +98,10 @@ class Pipeline {
   PictureOptions PictureOptionsOf(int stream) const;
   MuxOptions MuxOptionsOf(const FilePlan& plan) const;
   int64_t ReservedIndexBytes(const FilePlan& plan) const;
+  // How far the decoder of a stream has come, on the input's own time line.
+  std::optional<double> ReachedSeconds(int stream) const;
+  FailurePlace PlaceOf(const Stage& stage) const;
+  std::string CodecOf(int stream) const { return CodecName(*input_.stream(stream).codecpar); }
   void Start(Stage stage);
   void Fail(std::exception_ptr error);
   void Ended();

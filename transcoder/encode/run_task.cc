@@ -5,6 +5,8 @@
 #include <optional>
 
 #include "core/log.h"
+#include "transcoder/encode/excerpt.h"
+#include "transcoder/encode/failure.h"
 #include "transcoder/encode/ffmpeg_log.h"
 #include "transcoder/encode/media_facts.h"
 #include "transcoder/encode/pipeline.h"
@@ -52,8 +54,10 @@ void TellVerifying(ProgressReporter& reporter, ProgressEstimator::Observation se
   reporter.Tell(seen);
 }
 
-Manifest Transcode(const TaskDocument& task, InputFile& input, nlohmann::json media,
-                   Report& report) {
+// `stage` is kept at what is being done, for errors that do not say so themselves.
+Manifest Transcode(const TaskDocument& task, InputFile& input, nlohmann::json media, Report& report,
+                   const char*& stage) {
+  stage = "plan";
   const Plan plan = MakePlan(input, task.spec);
   Pipeline pipeline(input, plan, {.output_dir = task.output_dir, .threads = task.threads});
   ProgressReporter reporter(ProgressEstimator(pipeline.ProgressOutputs(), plan.header_seconds,
@@ -67,27 +71,36 @@ Manifest Transcode(const TaskDocument& task, InputFile& input, nlohmann::json me
   Manifest manifest;
   manifest.media = std::move(media);
   manifest.warnings = Judge(pipeline, plan, input, Complaints());
+  stage = "verify";
   TellVerifying(reporter, last);
   manifest.files = VerifyOutputs(pipeline, task.spec, task.output_dir);
   return manifest;
 }
 
-Manifest Run(const TaskDocument& task, Report& report) {
+Manifest Run(const TaskDocument& task, Report& report, const char*& stage) {
   ForgetComplaints();
   report.Made({.percent = 0, .phase = "probing"});
   InputFile input(task.input_path);
+  stage = "probe";
   nlohmann::json media = DescribeMedia(input);
   report.Media(media);
   if (task.kind == TaskKind::kProbe) {
     return {.files = {}, .warnings = {}, .media = std::move(media)};
   }
+  if (task.kind == TaskKind::kExcerpt) {
+    stage = "mux";
+    return {.files = {CutExcerpt(input, task.excerpt, task.output_dir)},
+            .warnings = {},
+            .media = std::move(media)};
+  }
   ForgetComplaints();
-  return Transcode(task, input, std::move(media), report);
+  return Transcode(task, input, std::move(media), report, stage);
 }
 
-bool FailWith(Report& report, const Error& error) {
-  LogError("the task failed", ToJson(error));
-  report.Failed(error);
+bool FailWith(Report& report, const char* stage, const Error& error) {
+  const Error placed = WithPlace(error, {.stage = stage});
+  LogError("the task failed", ToJson(placed));
+  report.Failed(placed);
   return false;
 }
 
@@ -95,15 +108,16 @@ bool FailWith(Report& report, const Error& error) {
 
 bool RunTask(const TaskDocument& task, Report& report) {
   report.Started();
+  const char* stage = "open";
   try {
-    report.Succeeded(Run(task, report));
+    report.Succeeded(Run(task, report, stage));
     return true;
   } catch (const Error& error) {
-    return FailWith(report, error);
+    return FailWith(report, stage, error);
   } catch (const std::bad_alloc&) {
-    return FailWith(report, Error(ErrorCode::kOutOfMemory, "out of memory"));
+    return FailWith(report, stage, Error(ErrorCode::kOutOfMemory, "out of memory"));
   } catch (const std::exception& error) {
-    return FailWith(report, Error(ErrorCode::kInternal, error.what()));
+    return FailWith(report, stage, Error(ErrorCode::kInternal, error.what()));
   }
 }
 

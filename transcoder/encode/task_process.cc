@@ -3,11 +3,13 @@
 #include <openssl/evp.h>
 #include <signal.h>
 
+#include <cstdlib>
 #include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "core/log.h"
+#include "transcoder/encode/failure.h"
 #include "transcoder/encode/ffmpeg_log.h"
 #include "transcoder/encode/run_task.h"
 #include "transcoder/encode/sandbox.h"
@@ -26,8 +28,9 @@ TaskDocument ReadTask(const std::string& path) {
 }
 
 int FailWith(Report& report, const Error& error) {
-  LogError("the task could not be started", ToJson(error));
-  report.Failed(error);
+  const Error placed = WithPlace(error, {.stage = "open"});
+  LogError("the task could not be started", ToJson(placed));
+  report.Failed(placed);
   return 1;
 }
 
@@ -35,6 +38,9 @@ int FailWith(Report& report, const Error& error) {
 
 void PrepareProcess() {
   StartFfmpegLog();
+  // SVT-AV1 reads this when it is first used, and else introduces itself on standard error, where
+  // a worker's log is. Who sets it wants to see more.
+  setenv("SVT_LOG", "1", 0);
   // A file that is too large or a reader that has gone is an error to handle, not a reason to die.
   signal(SIGXFSZ, SIG_IGN);
   signal(SIGPIPE, SIG_IGN);

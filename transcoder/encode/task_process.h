@@ -12,7 +12,8 @@ struct TaskProcessOptions {
   std::optional<uint64_t> max_file_bytes;
 };
 
-// Loads what libraries load lazily from files that the sandbox hides. Starts no thread.
+// Loads what libraries load lazily from files that the sandbox hides, and keeps codecs from
+// introducing themselves on standard error. Starts no thread.
 void PrepareProcess();
 
 // Makes this process the one of a task: reads its document, enters the sandbox, runs it. Returns

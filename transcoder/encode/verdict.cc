@@ -19,7 +19,10 @@ nlohmann::json ContextOf(const AVStream& stream, const StreamTally& tally,
                             {"stream", stream.index},
                             {"codec", CodecName(*stream.codecpar)},
                             {"packets", tally.packets.load()}};
-  if (!complaints.first_error.empty()) context["ffmpeg"] = complaints.first_error;
+  // Every stream is judged at the end, when what was said last may have come from anywhere.
+  const std::string& said =
+      complaints.last_decoder_error.empty() ? complaints.last_error : complaints.last_decoder_error;
+  if (!said.empty()) context["ffmpeg"] = said;
   if (const auto first = tally.first_error()) {
     context["pts_seconds"] = first->pts_seconds;
     if (first->byte_offset >= 0) context["byte_offset"] = first->byte_offset;
@@ -154,7 +157,11 @@ std::vector<Warning> Judge(const Pipeline& pipeline, const Plan& plan, const Inp
       throw Error(kNoMatchingStreams, "the clip lies behind the end of the input",
                   {{"stage", "verify"}});
     }
-    throw Error(kCorruptMedia, "the input's streams have no data in them", {{"stage", "verify"}});
+    const int first = plan.UsedStreams().front();
+    throw Error(kCorruptMedia, "the input's streams have no data in them",
+                {{"stage", "demux"},
+                 {"stream", first},
+                 {"codec", CodecName(*input.stream(first).codecpar)}});
   }
   JudgeLength(pipeline, plan, input, complaints, warnings);
   WarnOfOutputs(pipeline, warnings);

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
+#include <memory>
 
 #include "transcoder/encode/media_facts.h"
 #include "transcoder/encode/sha256.h"
@@ -180,12 +181,25 @@ int64_t BytesOf(const std::string& path) {
   return facts.st_size;
 }
 
+// What we have written ourselves and cannot read is not the input's fault.
+std::unique_ptr<InputFile> OpenOutput(const FilePlan& plan, const std::string& path) {
+  try {
+    return std::make_unique<InputFile>(path);
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::kInputUnreadable || error.code() == ErrorCode::kOutOfMemory) {
+      throw;
+    }
+    ThrowMismatch(plan, std::string("it cannot be read back: ") + error.what(), error.context());
+  }
+}
+
 OutputFile VerifyFile(const Pipeline& pipeline, const FileResult& result,
                       const std::string& output_dir) {
   const OutputSpec& spec = *result.plan->spec;
   const std::string name = spec.name + "." + std::string(ExtensionOf(*spec.container));
   const std::string path = output_dir + "/" + name;
-  InputFile file(path);
+  const std::unique_ptr<InputFile> opened = OpenOutput(*result.plan, path);
+  InputFile& file = *opened;
   const std::vector<Counted> counted = Count(file);
   const std::optional<int> video = FindTrack(file, AVMEDIA_TYPE_VIDEO);
   const std::optional<int> audio = FindTrack(file, AVMEDIA_TYPE_AUDIO);

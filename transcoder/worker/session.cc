@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/failpoint.h"
 #include "core/id.h"
 #include "core/log.h"
 
@@ -56,6 +57,7 @@ Session::Session(WorkerFacts facts, std::chrono::milliseconds drain_timeout, con
 // --- What the transport brings -------------------------------------------------------------------
 
 void Session::OnConnected() {
+  CheckLease();
   // Perhaps to a broker that was restarted and does not know us: a beat finds out.
   if (state_ == State::kRegistering) SendRegister();
   if (state_ == State::kRegistered) SendBeat();
@@ -63,6 +65,9 @@ void Session::OnConnected() {
 
 void Session::OnMessage(const Message& message) {
   try {
+    // What answers a question prolongs the lease, or not, before anything is done by it.
+    const bool answers = message.type == worker::kRegistered || message.type == worker::kOrders;
+    if (!answers) CheckLease();
     Dispatch(message);
   } catch (const Error& error) {
     LogWarning("the broker said something unintelligible",
@@ -107,6 +112,7 @@ void Session::OnRegistered(const Message& message) {
     held.resend_at = clock_.Now();
   }
   for (const Lease& lease : lost) Lose(lease);
+  CheckLease();
 }
 
 void Session::OnOrders(const Message& message) {
@@ -115,6 +121,7 @@ void Session::OnOrders(const Message& message) {
   const std::optional<Asked> asked = TakeAnswered(message.id);
   if (!asked || state_ != State::kRegistered) return;
   answered_at_ = std::max(answered_at_, asked->sent_at);
+  CheckLease();
   for (auto& [lease, held] : leases_) {
     if (held.media_told && asked->number >= *held.media_told) held.media_known = true;
   }
@@ -148,6 +155,7 @@ void Session::OnAssign(const Message& message) {
     // A broker of another version. Unless it is told, it repeats the assignment for ever.
     OnFailed(lease, {.error = error, .usage = {}, .log_tail = {}});
   }
+  Failpoint("worker.after_assign");
 }
 
 void Session::OnProbe(const Message& message) {
@@ -170,6 +178,7 @@ void Session::OnAck(const Message& message) {
   }
   const Held* held = FindReport(message.id);
   if (held == nullptr) return;
+  if (held->report.type == worker::kFinished) Failpoint("worker.after_finished");
   acknowledged_.push_back(held->lease);
   if (acknowledged_.size() > kRememberedEnds) acknowledged_.pop_front();
   leases_.erase(Lease(held->lease));
@@ -237,7 +246,10 @@ void Session::SendRegister() {
   nlohmann::json running = nlohmann::json::array();
   for (const auto& [lease, held] : leases_) {
     const bool given_up = held.stage == Stage::kStopping && held.reason == StopReason::kLost;
-    if (!given_up) running.push_back(ToJson(lease));
+    if (given_up) continue;
+    nlohmann::json task = ToJson(lease);
+    task["progress"] = ToJson(held.progress);
+    running.push_back(std::move(task));
   }
   Ask(worker::kRegister, {{"name", facts_.name},
                           {"slots", facts_.slots},
@@ -289,7 +301,7 @@ void Session::Tick() {
   if (state_ == State::kLeft) return;
   CheckDrain();
   if (state_ == State::kLeaving || state_ == State::kLeft) return;
-  if (LeaseIsOver()) OnLeaseOver();
+  CheckLease();
   if (state_ == State::kRegistering) {
     if (now >= register_at_) SendRegister();
     return;
@@ -315,7 +327,10 @@ MonotonicTime Session::BeatDue() const {
                   : beat_at_ + beat_time_;
 }
 
-bool Session::LeaseIsOver() const { return clock_.Now() >= answered_at_ + lease_time_; }
+void Session::CheckLease() {
+  if (state_ == State::kLeaving || state_ == State::kLeft) return;
+  if (clock_.Now() >= answered_at_ + lease_time_) OnLeaseOver();
+}
 
 void Session::OnLeaseOver() {
   LogWarning("the broker has been silent for a lease", {{"leases", leases_.size()}});
@@ -330,6 +345,7 @@ void Session::OnLeaseOver() {
 }
 
 void Session::Drain() {
+  CheckLease();
   const MonotonicTime now = clock_.Now();
   if (leave_at_ != MonotonicTime::max()) {
     leave_at_ = now;
@@ -338,6 +354,7 @@ void Session::Drain() {
   } else {
     LogInfo("draining", {{"leases", leases_.size()}, {"probes", probes_.size()}});
     draining_ = true;
+    host_.SkipExcerpts();
     drain_at_ = now + drain_timeout_;
     if (state_ == State::kRegistered) SendBeat();
   }

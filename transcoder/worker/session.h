@@ -137,7 +137,9 @@ class Session final : public TaskEvents {
   void EndProbe(const std::string& probe, nlohmann::json answer);
 
   MonotonicTime BeatDue() const;
-  bool LeaseIsOver() const;
+  // First in whatever comes from outside: a worker that was frozen for longer than its lease must
+  // not act upon anything, nor report anything, that it did under it.
+  void CheckLease();
   void OnLeaseOver();
   void CheckDrain();
   bool AtWork() const;

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/failpoint.h"
 #include "core/id.h"
 #include "core/log.h"
 #include "transcoder/worker/session.h"
@@ -20,7 +21,9 @@ constexpr std::chrono::seconds kResendPause{1};
 // --- What the task host brings -------------------------------------------------------------------
 
 void Session::OnStarted(const Lease& lease) {
-  if (Find(lease) == nullptr || state_ != State::kRegistered) return;
+  CheckLease();
+  const Held* held = Find(lease);
+  if (held == nullptr || held->stage != Stage::kRunning || state_ != State::kRegistered) return;
   Send(worker::kStarted, ToJson(lease));
 }
 
@@ -42,6 +45,7 @@ void Session::OnProgress(const Lease& lease, Progress progress) {
 }
 
 void Session::OnFinished(const Lease& lease, Manifest manifest, const ResourceUsage& usage) {
+  CheckLease();
   Held* held = Find(lease);
   if (held == nullptr || held->stage == Stage::kStopping) {
     host_.Discard(lease);
@@ -55,6 +59,7 @@ void Session::OnFinished(const Lease& lease, Manifest manifest, const ResourceUs
 }
 
 void Session::OnFailed(const Lease& lease, AttemptFailure failure) {
+  CheckLease();
   Held* held = Find(lease);
   if (held == nullptr || held->stage == Stage::kStopping) {
     host_.Discard(lease);
@@ -71,6 +76,7 @@ void Session::OnFailed(const Lease& lease, AttemptFailure failure) {
 }
 
 void Session::OnStopped(const Lease& lease) {
+  CheckLease();
   Held* held = Find(lease);
   if (held == nullptr) return;
   LogInfo("stopped", ToJson(lease));
@@ -151,6 +157,7 @@ void Session::ReportReleased(Held& held) {
 
 void Session::SendReport(Held& held) {
   held.resend_at = clock_.Now() + kResendPause;
+  if (held.report.type == worker::kFinished) Failpoint("worker.before_finished");
   transport_.Send(held.report);
 }
 

@@ -21,6 +21,8 @@ class TaskHost {
   virtual void Stop(const Lease& lease) = 0;
   // Removes the files of a lease whose run has ended.
   virtual void Discard(const Lease& lease) = 0;
+  // From now on a failure is told at once: nothing is cut out of its input any more.
+  virtual void SkipExcerpts() = 0;
 };
 
 // What becomes of the orders. Each started run is followed by exactly one of OnFinished, OnFailed

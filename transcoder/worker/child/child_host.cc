@@ -25,6 +25,10 @@ void RemoveOutputs(const std::filesystem::path& work_folder) {
   }
 }
 
+std::string TokenOf(const Lease& folder) {
+  return folder.task + "." + std::to_string(folder.fence);
+}
+
 std::string TokenOf(const ZygoteEvent& event) {
   return std::visit([](const auto& told) { return told.token; }, event);
 }
@@ -39,7 +43,11 @@ ChildHost::ChildHost(ChildHostOptions options, MediaStore& store, const Clock& c
 
 ChildHost::~ChildHost() {
   zygote_.reset();  // and with it every child
-  for (const auto& [token, run] : runs_) Discard(run.folder);
+  for (const auto& [token, run] : runs_) {
+    const auto* excerpt = std::get_if<ExcerptOf>(&run.purpose);
+    const bool told = excerpt != nullptr && !untold_.contains(excerpt->lease);
+    if (!told) Discard(run.folder);
+  }
 }
 
 void ChildHost::Start(const Assignment& assignment) {
@@ -51,6 +59,7 @@ void ChildHost::Start(const Assignment& assignment) {
                         .input_path = {},
                         .input_name = assignment.input_name,
                         .spec = assignment.spec,
+                        .excerpt = {},
                         .output_dir = {},
                         .threads = options_.threads};
   StartRun(assignment.lease, assignment.lease, assignment.input, std::move(document), {});
@@ -68,7 +77,7 @@ void ChildHost::StartProbe(const ProbeOrder& order) {
 
 void ChildHost::StartRun(const Purpose& purpose, const Lease& folder, const Input& input,
                          TaskDocument document, std::optional<MonotonicTime> deadline) {
-  const std::string token = folder.task + "." + std::to_string(folder.fence);
+  const std::string token = TokenOf(folder);
   try {
     document.input_path = store_.Resolve(input);
     const std::filesystem::path path = store_.CreateWork(folder.task, folder.fence);
@@ -79,7 +88,7 @@ void ChildHost::StartRun(const Purpose& purpose, const Lease& folder, const Inpu
                                                           .stall_timeout = options_.stall_timeout,
                                                           .deadline = deadline},
                                                *zygote_, clock_, memory_);
-    runs_.emplace(token, Run{purpose, folder, std::move(runner)});
+    runs_.emplace(token, Run{purpose, folder, std::move(document), std::move(runner)});
   } catch (const Error& error) {
     LogWarning("a run cannot be started", {{"run", token}, {"detail", error.what()}});
     failed_starts_.push_back({purpose, AsWorkerError(error)});
@@ -96,6 +105,7 @@ void ChildHost::Stop(const Lease& lease) {
   for (auto& [token, run] : runs_) {
     if (run.purpose == Purpose(lease)) run.runner->Stop();
   }
+  StopExcerpt(lease);
 }
 
 void ChildHost::Discard(const Lease& lease) {
@@ -118,12 +128,13 @@ MonotonicTime ChildHost::NextDeadline() const {
   if (!failed_starts_.empty()) return MonotonicTime::min();
   MonotonicTime next = zygote_->NextDeadline();
   for (const auto& [token, run] : runs_) next = std::min(next, run.runner->NextDeadline());
+  for (const auto& [lease, untold] : untold_) next = std::min(next, untold.until);
   return next;
 }
 
 void ChildHost::Work(TaskEvents& events) {
   for (FailedStart& failed : std::exchange(failed_starts_, {})) {
-    const Run never_ran{failed.purpose, {}, nullptr};
+    const Run never_ran{failed.purpose, {}, {}, nullptr};
     TellOutcome(never_ran, RunFailed{failed.error, {}}, events);
   }
   for (const ZygoteEvent& event : zygote_->Poll()) {
@@ -140,6 +151,7 @@ void ChildHost::Work(TaskEvents& events) {
     const Run ended = std::move(runs_.extract(run).mapped());
     TellOutcome(ended, std::move(*outcome), events);
   }
+  TellOverdue(events);
 }
 
 void ChildHost::TellNews(Run& run, TaskEvents& events) {
@@ -154,6 +166,8 @@ void ChildHost::TellNews(Run& run, TaskEvents& events) {
 void ChildHost::TellOutcome(const Run& run, Outcome outcome, TaskEvents& events) {
   if (const auto* lease = std::get_if<Lease>(&run.purpose)) {
     TellLease(*lease, run, std::move(outcome), events);
+  } else if (const auto* excerpt = std::get_if<ExcerptOf>(&run.purpose)) {
+    OnExcerpt(excerpt->lease, run, outcome, events);
   } else {
     TellProbe(std::get<std::string>(run.purpose), run, std::move(outcome), events);
   }
@@ -168,6 +182,11 @@ void ChildHost::TellLease(const Lease& lease, const Run& run, Outcome outcome, T
     if (run.runner) {
       failure.log_tail = run.runner->LogTail();
       RemoveOutputs(run.runner->folder());
+    }
+    if (StartExcerpt(lease, run, failure)) {
+      const MonotonicTime until = clock_.Now() + options_.excerpt_patience;
+      untold_.emplace(lease, Untold{.failure = std::move(failure), .until = until});
+      return;
     }
     events.OnFailed(lease, std::move(failure));
   } else {

@@ -21,10 +21,16 @@ struct ChildHostOptions {
   std::filesystem::path encoder;
   int threads = 0;  // of each task
   std::chrono::milliseconds stall_timeout{0};
+  // How long the report of a failure may wait for an excerpt of the input.
+  std::chrono::milliseconds excerpt_patience{std::chrono::seconds(10)};
 };
 
 // Runs what the session orders in child processes, each in its work folder. Touches no folder and
 // no process that it has not made itself. Owned by the worker; used by the loop thread only.
+//
+// Before a failure is told whose place in the media is known, another short child cuts an excerpt
+// of the input about that place, for whoever looks into it (see child/excerpt.h). It stands as
+// excerpt.mkv beside the attempt's log. Whatever goes wrong with it, the failure is told in time.
 class ChildHost final : public TaskHost {
  public:
   // Throws Error{kEncoderUnavailable} if the zygote cannot be started.
@@ -36,6 +42,7 @@ class ChildHost final : public TaskHost {
   void StartProbe(const ProbeOrder& order) override;
   void Stop(const Lease& lease) override;
   void Discard(const Lease& lease) override;
+  void SkipExcerpts() override;
 
   // What to poll for input before Work() is called again, and until when.
   void AppendTo(std::vector<pollfd>& polled) const;
@@ -47,12 +54,25 @@ class ChildHost final : public TaskHost {
   int64_t memory_bytes() const { return memory_.limit_bytes(); }
 
  private:
-  // What a run is for: a lease, or the id of a probe.
-  using Purpose = std::variant<Lease, std::string>;
+  // An excerpt for the failed attempt of a lease.
+  struct ExcerptOf {
+    Lease lease;
+
+    bool operator==(const ExcerptOf&) const = default;
+  };
+  // What a run is for: a lease, the id of a probe, or an excerpt.
+  using Purpose = std::variant<Lease, std::string, ExcerptOf>;
   struct Run {
     Purpose purpose;
     Lease folder;  // names its work folder
+    TaskDocument document;
     std::unique_ptr<TaskRunner> runner;
+  };
+  // A failure that is not told yet, because its excerpt is being cut.
+  struct Untold {
+    AttemptFailure failure;
+    MonotonicTime until{};
+    bool stopped = false;  // nobody wants to know any more
   };
   struct FailedStart {
     Purpose purpose;
@@ -66,6 +86,14 @@ class ChildHost final : public TaskHost {
   void TellLease(const Lease& lease, const Run& run, Outcome outcome, TaskEvents& events);
   void TellProbe(const std::string& probe, const Run& run, Outcome outcome, TaskEvents& events);
 
+  // Returns false if nothing is to be cut or it cannot be; the failure is to be told at once then.
+  bool StartExcerpt(const Lease& lease, const Run& failed, const AttemptFailure& failure);
+  void StopExcerpt(const Lease& lease);
+  void OnExcerpt(const Lease& lease, const Run& run, const Outcome& outcome, TaskEvents& events);
+  // `excerpt` is its file, empty if there is none.
+  void TellUntold(const Lease& lease, const std::string& excerpt, TaskEvents& events);
+  void TellOverdue(TaskEvents& events);
+
   const ChildHostOptions options_;  // constant after construction
   MediaStore& store_;
   const Clock& clock_;
@@ -74,6 +102,8 @@ class ChildHost final : public TaskHost {
   std::unique_ptr<Zygote> zygote_;
   std::map<std::string, Run> runs_;         // by token
   std::vector<FailedStart> failed_starts_;  // to be told by the next Work()
+  std::map<Lease, Untold> untold_;
+  bool skips_excerpts_ = false;
 };
 
 }  // namespace millrace

@@ -9,10 +9,23 @@
 namespace millrace {
 namespace {
 
+// The media time of a child that has not begun to transcode says nothing.
+bool HasBegun(const Progress& progress) {
+  return !progress.phase.empty() && progress.phase != "probing";
+}
+
 nlohmann::json WhereItWas(const Progress& progress) {
-  return {{"phase", progress.phase},
-          {"percent", progress.percent},
-          {"media_seconds", progress.media_seconds}};
+  nlohmann::json where = {{"phase", progress.phase}, {"percent", progress.percent}};
+  if (HasBegun(progress)) where["media_seconds"] = progress.media_seconds;
+  return where;
+}
+
+// What the child reported knows best where it failed; how far it had come is added.
+Error ReportedError(const ChildEnd& end) {
+  if (!HasBegun(end.progress) || !end.error->fields().empty()) return *end.error;
+  nlohmann::json context = WhereItWas(end.progress);
+  context.update(end.error->context());
+  return Error(end.error->code(), end.error->what(), std::move(context));
 }
 
 Error StalledError(const ChildEnd& end) {
@@ -49,7 +62,7 @@ Error ErrorOf(const ChildEnd& end) {
   if (end.cause == KillCause::kDeadline) {
     return Error(ErrorCode::kDeadlineExceeded, "the input could not be examined in time");
   }
-  if (end.error) return *end.error;
+  if (end.error) return ReportedError(end);
   if (!end.refusal.empty()) {
     return Error(ErrorCode::kWorkerLost, "the encoder could not be started: " + end.refusal);
   }

@@ -117,12 +117,14 @@ void TaskRunner::OnLine(const std::string& line) {
 }
 
 void TaskRunner::OnProgress(Progress progress) {
-  const Progress& last = end_.progress;
-  // Frames do not count: a decoder that yields the same instant for ever makes no progress.
-  if (progress.media_seconds > last.media_seconds || progress.phase != last.phase ||
-      progress.percent > last.percent) {
+  // Frames do not count: a decoder that yields the same instants for ever makes no progress. Nor
+  // does going back and forth: what has been reached once is nothing new.
+  if (progress.media_seconds > furthest_seconds_ || progress.phase != end_.progress.phase ||
+      progress.percent > furthest_percent_) {
     advanced_at_ = clock_.Now();
   }
+  furthest_seconds_ = std::max(furthest_seconds_, progress.media_seconds);
+  furthest_percent_ = std::max(furthest_percent_, progress.percent);
   end_.progress = progress;
   news_.progress = std::move(progress);
 }

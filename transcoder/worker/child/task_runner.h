@@ -82,10 +82,12 @@ class TaskRunner {
   RunNews news_;
   nlohmann::json media_;         // the last that was reported
   MonotonicTime advanced_at_{};  // when it last made progress
-  MonotonicTime killed_at_{};    // meaningful if end_.cause is set
-  MonotonicTime lost_at_{};      // meaningful if lost_
-  bool exited_ = false;          // the zygote has told its end
-  bool lost_ = false;            // the zygote died first
+  double furthest_seconds_ = 0;  // of media time, of all that it has reported
+  int furthest_percent_ = 0;
+  MonotonicTime killed_at_{};  // meaningful if end_.cause is set
+  MonotonicTime lost_at_{};    // meaningful if lost_
+  bool exited_ = false;        // the zygote has told its end
+  bool lost_ = false;          // the zygote died first
   bool judged_ = false;
   ChildEnd end_;
 };
