@@ -3,13 +3,33 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "core/files.h"
+#include "tests/system/program.h"
 #include "tests/system/service.h"
 
 namespace millrace::harness {
+
+// What the folder's own script says of it, with nothing but the encoder.
+inline void ExpectReproduced(const std::filesystem::path& folder) {
+  const std::filesystem::path scratch = folder.parent_path().parent_path() / "repro";
+  std::filesystem::create_directories(scratch);
+  const CommandResult result =
+      RunCommand({.program = folder / "repro.sh",
+                  .arguments = {},
+                  .environment = {"MILLRACE_ENCODE=" + ProgramPath("millrace-encode").string(),
+                                  "TMPDIR=" + scratch.string()},
+                  .folder = {},
+                  .out = {},
+                  .err = {}},
+                 std::chrono::minutes(1));
+  EXPECT_EQ(result.end.exit_status, 0) << result.out << result.err;
+}
 
 // The folder that a job leaves when its state says `dead`: call it as soon as it does.
 inline void ExpectCompleteDeadLetter(const Service& service, const nlohmann::json& job,
@@ -25,8 +45,11 @@ inline void ExpectCompleteDeadLetter(const Service& service, const nlohmann::jso
   })) << "a log is kept";
   ASSERT_TRUE(std::ranges::count(files, "report.json"));
   const auto report = nlohmann::json::parse(ReadWholeFile(folder / "report.json"));
-  EXPECT_NE(report.dump().find(job.at("error").at("code").get<std::string>()), std::string::npos)
-      << "the report names the reason";
+  EXPECT_EQ(report.at("error").at("code"), job.at("error").at("code"));
+  std::vector<std::string> named = report.at("files");
+  std::ranges::sort(named);
+  EXPECT_EQ(named, files) << "the report names what is in its folder";
+  ExpectReproduced(folder);
 }
 
 // A problem that tells people what is wrong.
