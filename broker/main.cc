@@ -56,6 +56,10 @@ void AddSettings(SettingsParser& parser, Settings& settings) {
              "Attempts of a task that may end without its fault");
   parser.Add("max-unknown-attempts", dispatcher.max_unknown_attempts,
              "Attempts of a task that fails for reasons unknown");
+  parser.Add("breaker-rest", dispatcher.breaker.base,
+             "How long a worker is given nothing on which job after job fails; doubles each time");
+  parser.Add("retry-pause", dispatcher.spike.base,
+             "How long retries pause when jobs fail on all workers alike; doubles each time");
   parser.AddFlag("ping", settings.ping,
                  "Ask the running broker whether it takes jobs, and exit 0 if so (health checks)");
   parser.AddFlag("verify", settings.verify,
@@ -105,6 +109,10 @@ void CheckSettings(Settings& settings) {
   if (settings.dispatcher.max_infrastructure_failures < 1 ||
       settings.dispatcher.max_unknown_attempts < 1 || settings.max_queued < 1) {
     refuse("--max-infrastructure-failures, --max-unknown-attempts and --max-queued start at 1");
+  }
+  if (settings.dispatcher.breaker.base > settings.dispatcher.breaker.cap ||
+      settings.dispatcher.spike.base > settings.dispatcher.spike.cap) {
+    refuse("--breaker-rest and --retry-pause are at most 600");
   }
   if (settings.dispatcher.min_free_bytes < 0) refuse("--min-free-bytes starts at 0");
   JanitorOptions& janitor = settings.janitor;

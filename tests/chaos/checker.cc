@@ -1,0 +1,272 @@
+#include <algorithm>
+#include <set>
+
+#include "tests/chaos/evidence.h"
+
+namespace millrace::chaos {
+namespace {
+
+using nlohmann::json;
+
+constexpr int kSigkill = 9;
+
+// What ended the encoder of a failed attempt; 0: it ended by itself.
+int SignalOf(const json& attempt) { return attempt.at("failure").at("usage").value("signal", 0); }
+
+class Checker {
+ public:
+  Checker(const Evidence& evidence, const Reference& reference)
+      : evidence_(evidence), reference_(reference) {}
+
+  std::vector<Violation> Run() {
+    for (const JobEvidence& one : evidence_.jobs) {
+      if (one.job.is_null()) {
+        Blame("no acknowledged job is lost", one, "the service does not know it");
+        continue;
+      }
+      CheckEnd(one);
+      CheckAttempts(one);
+      CheckEvents(one);
+      if (State(one) == "succeeded") CheckOutputs(one);
+      if (State(one) == "dead") CheckDeadLetter(one);
+    }
+    CheckSequence();
+    CheckListed();
+    CheckKills();
+    CheckSurroundings();
+    return std::move(violations_);
+  }
+
+ private:
+  static std::string State(const JobEvidence& one) { return one.job.at("state"); }
+
+  void Blame(const char* rule, const JobEvidence& one, const std::string& detail) {
+    violations_.push_back({rule, one.record.id, detail});
+  }
+
+  void CheckEnd(const JobEvidence& one) {
+    const std::string state = State(one);
+    if (state != "succeeded" && state != "dead" && state != "cancelled") {
+      Blame("each job ends", one, state);
+      return;
+    }
+    if (one.record.cancel_acknowledged && state != "cancelled") {
+      Blame("what was cancelled ends cancelled", one, state);
+    }
+    if (state == "cancelled" && !one.record.cancel_asked) {
+      Blame("nothing is cancelled unasked", one, state);
+    }
+    if (state == "succeeded" && !one.record.kind->is_good()) {
+      Blame("bad media is no success", one, one.record.kind->name);
+    }
+    if (state == "dead") CheckReason(one);
+  }
+
+  // The faults are over, and what they killed has been redriven.
+  void CheckReason(const JobEvidence& one) {
+    const std::string code = one.job.at("error").at("code");
+    const std::vector<std::string>& codes = one.record.kind->codes;
+    if (std::ranges::find(codes, code) != codes.end()) return;
+    if (!one.record.kind->is_good() && ExcuseFor(one.job, one.attempts)) return;
+    Blame("good media succeeds and bad media says why", one,
+          one.record.kind->name + ": " + one.job.at("error").dump());
+  }
+
+  void CheckAttempts(const JobEvidence& one) {
+    int64_t last_fence = 0;
+    size_t succeeded = 0;
+    for (const json& attempt : one.attempts) {
+      const int64_t fence = attempt.at("fence");
+      if (fence <= last_fence) Blame("fences only grow", one, one.attempts.dump());
+      last_fence = fence;
+      if (!fences_.insert(fence).second) {
+        Blame("a fence is given out once", one, std::to_string(fence));
+      }
+      if (attempt.at("outcome") == "running") {
+        Blame("no attempt runs on when its job has ended", one, attempt.dump());
+      }
+      if (attempt.at("outcome") == "succeeded") ++succeeded;
+    }
+    const bool published = State(one) == "succeeded";
+    if (succeeded != (published ? 1 : 0)) {
+      Blame("a job is published by exactly one attempt", one,
+            State(one) + " with " + std::to_string(succeeded) + " attempts that succeeded");
+    }
+  }
+
+  void CheckEvents(const JobEvidence& one) {
+    if (one.events.empty()) {
+      Blame("each job has its events", one, "none");
+      return;
+    }
+    int64_t last = 0;
+    std::map<int, int> ends;
+    for (const json& event : one.events) {
+      const int64_t sequence = event.at("seq");
+      if (sequence <= last) Blame("events come in order, once each", one, one.events.dump());
+      last = sequence;
+      if (!sequences_.insert(sequence).second) {
+        Blame("no two events have one number", one, std::to_string(sequence));
+      }
+      const std::string state = event.at("state");
+      const bool is_end = state == "succeeded" || state == "dead" || state == "cancelled";
+      if (is_end && ++ends[event.at("generation").get<int>()] > 1) {
+        Blame("a job ends once in each generation", one, one.events.dump());
+      }
+    }
+    if (one.events.front().at("event") != "submit" ||
+        one.events.back().at("state") != one.job.at("state")) {
+      Blame("events tell the life of a job from its beginning to its state", one,
+            one.events.dump());
+    }
+  }
+
+  void CheckOutputs(const JobEvidence& one) {
+    const auto expected = reference_.outputs.find(one.record.kind->name);
+    if (expected == reference_.outputs.end()) return;  // bad media: blamed already
+    std::set<std::string> paths;
+    for (const FetchedFile& file : one.files) {
+      paths.insert(file.path);
+      if (file.sha256.empty() || file.sha256 != file.claimed_sha256) {
+        Blame("outputs are what the job says", one, file.path + " is " + file.sha256);
+        continue;
+      }
+      if (!file.decodes) Blame("outputs decode", one, file.path);
+      const auto quiet = expected->second.find(file.path);
+      if (quiet != expected->second.end() && !quiet->second.sha256.empty() &&
+          quiet->second.sha256 != file.sha256) {
+        Blame("outputs are those of a quiet run", one, file.path + " is " + file.sha256);
+      }
+    }
+    for (const auto& [path, output] : expected->second) {
+      if (!paths.contains(path)) Blame("all outputs are there", one, path + " is not");
+    }
+  }
+
+  void CheckDeadLetter(const JobEvidence& one) {
+    if (one.dead_letter.is_null()) {
+      Blame("a dead job has its letter", one, "none");
+      return;
+    }
+    const json& report = one.dead_letter.at("report");
+    if (!report.is_object() || report.at("job") != one.record.id ||
+        report.at("error").at("code") != one.job.at("error").at("code") ||
+        report.at("generation") != one.job.at("generation")) {
+      Blame("the report is of this death", one, report.dump());
+      return;
+    }
+    std::set<std::string> names;
+    for (const json& file : one.dead_letter.at("files")) {
+      names.insert(file.at("name").get<std::string>());
+    }
+    for (const char* needed : {"report.json", "task.json", "repro.sh", "input"}) {
+      if (!names.contains(needed)) Blame("a dead letter is complete", one, needed);
+    }
+    const std::set<std::string> promised = report.at("files");
+    if (promised != names) {
+      Blame("a dead letter is complete", one, json(names).dump() + " are not " +
+                                                  report.at("files").dump());
+    }
+    if (one.dead_input_sha256 != one.record.input_sha256) {
+      Blame("a dead letter keeps the input", one, one.dead_input_sha256);
+    }
+  }
+
+  // Over all jobs. One that was not acknowledged has events as well.
+  void CheckSequence() {
+    if (sequences_.empty()) return;
+    const auto count = static_cast<int64_t>(sequences_.size());
+    if (*sequences_.begin() == 1 && *sequences_.rbegin() == count) return;
+    std::string missing;
+    int64_t next = 1;
+    for (const int64_t sequence : sequences_) {
+      for (; next < sequence && missing.size() < 200; ++next) missing += std::to_string(next) + " ";
+      next = sequence + 1;
+    }
+    violations_.push_back({"events have no gap", "", "not there: " + missing});
+  }
+
+  void CheckListed() {
+    std::map<std::string, std::set<std::string>> by_key;
+    for (const json& job : evidence_.listed) {
+      by_key[job.at("external_id").get<std::string>()].insert(job.at("id").get<std::string>());
+    }
+    for (const auto& [key, ids] : by_key) {
+      if (ids.size() > 1) {
+        violations_.push_back({"one key is one job", *ids.begin(), key + " has several"});
+      }
+    }
+    for (const JobEvidence& one : evidence_.jobs) {
+      if (!by_key[one.record.key].contains(one.record.id)) {
+        Blame("each acknowledged job is listed", one, one.record.key);
+      }
+    }
+  }
+
+  void CheckKills() {
+    size_t killed = 0;
+    for (const JobEvidence& one : evidence_.jobs) {
+      for (const json& attempt : one.attempts) {
+        if (attempt.at("outcome") != "failed") continue;
+        if (SignalOf(attempt) == kSigkill) {
+          ++killed;
+        } else if (SignalOf(attempt) != 0) {
+          Blame("no encoder crashes by itself", one, attempt.at("failure").at("error").dump());
+        }
+      }
+    }
+    if (killed > evidence_.encoders_killed) {
+      violations_.push_back({"an encoder's death is told once", "",
+                             std::to_string(killed) + " deaths of " +
+                                 std::to_string(evidence_.encoders_killed) + " that were killed"});
+    }
+  }
+
+  void CheckSurroundings() {
+    for (const std::string& leftover : evidence_.leftovers) {
+      violations_.push_back({"nothing is left behind", "", leftover});
+    }
+    for (const std::string& accident : evidence_.accidents) {
+      violations_.push_back({"no program of the service crashes", "", accident});
+    }
+    if (!evidence_.verify.empty()) {
+      violations_.push_back({"millrace verify finds nothing", "", evidence_.verify});
+    }
+  }
+
+  const Evidence& evidence_;
+  const Reference& reference_;
+  std::set<int64_t> fences_;
+  std::set<int64_t> sequences_;
+  std::vector<Violation> violations_;
+};
+
+}  // namespace
+
+std::vector<Violation> Check(const Evidence& evidence, const Reference& reference) {
+  return Checker(evidence, reference).Run();
+}
+
+std::optional<std::string> ExcuseFor(const json& job, const json& attempts) {
+  int crashes = 0;
+  int failures = 0;
+  std::set<std::string> workers;
+  for (const json& attempt : attempts) {
+    if (attempt.at("generation") != job.at("generation") || attempt.at("outcome") != "failed") {
+      continue;
+    }
+    ++failures;
+    if (SignalOf(attempt) == 0) continue;
+    ++crashes;
+    workers.insert(attempt.at("worker").get<std::string>());
+  }
+  if (workers.size() >= 2 || crashes >= 3) {
+    return "its encoder was killed " + std::to_string(crashes) + " times";
+  }
+  if (failures >= job.at("max_attempts").get<int>()) {
+    return "storage failed it " + std::to_string(failures) + " times";
+  }
+  return std::nullopt;
+}
+
+}  // namespace millrace::chaos

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <functional>
+#include <utility>
+#include <vector>
+
+#include "tests/chaos/faults.h"
+
+namespace millrace::chaos {
+
+// The kinds of faults, by what makes them.
+void AddProcessFaults(std::vector<FaultKind>& kinds);  // killed, frozen, drained
+void AddFailpoints(std::vector<FaultKind>& kinds);     // killed or failed at a named step
+void AddNetworkFaults(std::vector<FaultKind>& kinds);
+void AddStorageFaults(std::vector<FaultKind>& kinds, bool has_own_disk);  // and clocks
+void AddLedgerDamage(std::vector<FaultKind>& kinds);
+
+// A fault that is begun when it is made and only has to be taken back.
+class Undo final : public ActiveFault {
+ public:
+  explicit Undo(std::function<void(FaultScene&)> undo) : undo_(std::move(undo)) {}
+  bool End(FaultScene& scene) override {
+    undo_(scene);
+    return true;
+  }
+
+ private:
+  std::function<void(FaultScene&)> undo_;
+};
+
+inline std::unique_ptr<ActiveFault> UndoneBy(std::function<void(FaultScene&)> undo) {
+  return std::make_unique<Undo>(std::move(undo));
+}
+
+}  // namespace millrace::chaos

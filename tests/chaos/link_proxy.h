@@ -1,0 +1,90 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <filesystem>
+#include <list>
+#include <random>
+#include <string>
+#include <string_view>
+#include <thread>
+
+#include "core/files.h"
+#include "tests/chaos/zmtp_stream.h"
+
+namespace millrace::chaos {
+
+// Stands between a program and the broker, as a network does: takes connections on one ipc socket
+// and forwards each to another, message by message. Can lose, repeat and cut. A connection ends on
+// both sides when it ends on one, and cannot be made while the broker is away. One thread of its
+// own; all public methods may be called from any thread.
+class LinkProxy {
+ public:
+  enum Direction { kToBroker, kFromBroker };
+
+  // What happens to messages, of a million; handshakes pass.
+  struct Faults {
+    uint32_t lost = 0;
+    uint32_t duplicated = 0;
+    uint32_t replayed = 0;  // an earlier message of this direction, of any connection, comes again
+    bool cut = false;       // all messages are lost, and heartbeats
+  };
+
+  // `listen_at` and `broker_at` are paths of sockets. Throws std::system_error.
+  LinkProxy(std::filesystem::path listen_at, std::filesystem::path broker_at, uint64_t seed);
+  ~LinkProxy();
+  LinkProxy(const LinkProxy&) = delete;
+  LinkProxy& operator=(const LinkProxy&) = delete;
+
+  void Set(Direction direction, const Faults& faults);
+  // Breaks all connections, in the middle of whatever is on its way.
+  void Reset();
+
+  std::string endpoint() const { return "ipc://" + listen_at_.string(); }
+  // How many messages were lost, duplicated or replayed so far.
+  uint64_t harmed() const { return harmed_; }
+
+ private:
+  struct Side {
+    FileDescriptor socket;
+    ZmtpStream arriving;
+    std::string leaving;  // what this side has not taken yet
+  };
+  struct Connection {
+    std::array<Side, 2> sides;  // by the direction in which bytes come from it
+    bool broken = false;
+  };
+  struct AtomicFaults {
+    std::atomic<uint32_t> lost{0};
+    std::atomic<uint32_t> duplicated{0};
+    std::atomic<uint32_t> replayed{0};
+    std::atomic<bool> cut{false};
+  };
+
+  void Run();
+  void Accept();
+  void Read(Connection& connection, Direction direction);
+  void Forward(Connection& connection, Direction direction, ZmtpStream::Unit unit);
+  static void Write(Connection& connection, Direction direction);
+  bool Drawn(uint32_t per_million);
+
+  const std::filesystem::path listen_at_;
+  const std::filesystem::path broker_at_;
+  FileDescriptor listener_;
+  FileDescriptor wake_;  // an eventfd
+  std::array<AtomicFaults, 2> faults_;
+  std::atomic<bool> reset_{false};
+  std::atomic<bool> ended_{false};
+  std::atomic<uint64_t> harmed_{0};
+
+  // Owned by the thread.
+  std::mt19937_64 random_;
+  std::list<Connection> connections_;
+  std::array<std::deque<std::string>, 2> seen_;  // the last messages of each direction
+
+  std::thread thread_;  // last: it uses the others
+};
+
+}  // namespace millrace::chaos

@@ -1,0 +1,50 @@
+#include "tests/chaos/small_disk.h"
+
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <string>
+
+#include "core/files.h"
+
+namespace millrace::chaos {
+namespace {
+
+constexpr const char* kBallast = "ballast";
+
+}  // namespace
+
+SmallDisk::SmallDisk(std::filesystem::path folder, int64_t bytes) : folder_(std::move(folder)) {
+  CreateFolders(folder_);
+  const std::string options = "size=" + std::to_string(bytes);
+  mounted_ = mount("millrace-chaos", folder_.c_str(), "tmpfs", 0, options.c_str()) == 0;
+}
+
+SmallDisk::~SmallDisk() {
+  if (mounted_) umount2(folder_.c_str(), MNT_DETACH);
+}
+
+void SmallDisk::Fill(int64_t bytes_left) {
+  const std::filesystem::path file = folder_ / kBallast;
+  const FileDescriptor fd(open(file.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  if (!fd) ThrowStorageError(errno, "open", file);
+  struct statvfs disk {};
+  if (fstatvfs(fd.get(), &disk) != 0) ThrowStorageError(errno, "statvfs", folder_);
+  int64_t wanted = static_cast<int64_t>(disk.f_bavail * disk.f_bsize) - bytes_left;
+  // Others write at the same time: what is not to be had any more is asked for in smaller parts.
+  for (int64_t at = 0; wanted > 4096;) {
+    if (fallocate(fd.get(), 0, at, wanted) == 0) {
+      at += wanted;
+      break;
+    }
+    wanted /= 2;
+  }
+}
+
+void SmallDisk::Relieve() { unlink((folder_ / kBallast).c_str()); }
+
+}  // namespace millrace::chaos

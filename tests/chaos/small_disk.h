@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+
+namespace millrace::chaos {
+
+// A folder on a disk of its own (a tmpfs), which can be filled up. Where the rights to mount are
+// missing it is a plain folder that cannot. Unmounted and emptied by the destructor.
+class SmallDisk {
+ public:
+  // Throws Error if the folder cannot be made.
+  SmallDisk(std::filesystem::path folder, int64_t bytes);
+  ~SmallDisk();
+  SmallDisk(const SmallDisk&) = delete;
+  SmallDisk& operator=(const SmallDisk&) = delete;
+
+  // Whether it is a disk of its own.
+  bool is_mounted() const { return mounted_; }
+  // Takes all room but so many bytes, until Relieve(). REQUIRES: is_mounted().
+  void Fill(int64_t bytes_left);
+  void Relieve();
+
+  const std::filesystem::path& path() const { return folder_; }
+
+ private:
+  const std::filesystem::path folder_;
+  bool mounted_ = false;
+};
+
+}  // namespace millrace::chaos

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <initializer_list>
+#include <string>
+#include <vector>
+
+#include "core/files.h"
+#include "tests/chaos/fault_control.h"
+
+namespace millrace::chaos {
+
+// What is to fail, until it is taken back.
+struct StorageFault {
+  std::filesystem::path below;  // absolute; this file, or what lies below or begins with it
+  uint32_t operations = kFailWrite | kFailSync | kFailName;
+  int error = 0;                                              // an errno
+  uint32_t per_million = 1'000'000;                           // of the operations
+  std::initializer_list<ProgramKind> programs = {
+      ProgramKind::kBroker, ProgramKind::kApi, ProgramKind::kWorker, ProgramKind::kEncode};
+};
+
+// The harness's side of FaultControl: a file that is mapped here and by each program that is
+// started with Environment(). Owned by the world; used by its thread.
+class StorageFaults {
+ public:
+  // Throws Error if the file cannot be made.
+  explicit StorageFaults(const std::filesystem::path& file);
+  ~StorageFaults();
+  StorageFaults(const StorageFaults&) = delete;
+  StorageFaults& operator=(const StorageFaults&) = delete;
+
+  // "NAME=value" for a program of that kind.
+  std::vector<std::string> Environment(ProgramKind kind) const;
+
+  // Returns the number by which it is taken back. REQUIRES: fewer than kFaultRules are in force.
+  size_t Begin(const StorageFault& fault);
+  // Returns how many operations it has made fail.
+  uint64_t End(size_t number);
+
+  // How far the wall clock of such programs is off from now on.
+  void SetClock(ProgramKind kind, std::chrono::nanoseconds offset);
+
+ private:
+  const std::filesystem::path file_;
+  FaultControl* control_ = nullptr;
+};
+
+}  // namespace millrace::chaos

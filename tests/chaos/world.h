@@ -1,0 +1,112 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tests/chaos/link_proxy.h"
+#include "tests/chaos/small_disk.h"
+#include "tests/chaos/storage_faults.h"
+#include "tests/system/program.h"
+
+namespace millrace::chaos {
+
+// One program of the service.
+struct ProgramId {
+  ProgramKind kind = ProgramKind::kBroker;
+  size_t index = 0;
+
+  auto operator<=>(const ProgramId&) const = default;
+};
+
+std::string NameOf(const ProgramId& id);
+
+struct WorldOptions {
+  std::filesystem::path folder;  // short, as sockets lie in it; everything is below it
+  uint64_t seed = 0;
+  size_t apis = 2;
+  size_t workers = 3;
+  int slots = 2;                         // of each worker
+  int64_t disk_bytes = int64_t{1} << 30;  // of the data folder
+};
+
+// The real programs on a disk of their own, each with a LinkProxy between it and the broker and
+// with StorageFaults preloaded. A program that ends is started again, as `millrace up` does, unless
+// it is held. Owned and used by one thread, of which the programs are children.
+class World {
+ public:
+  static constexpr std::chrono::seconds kLease{3};
+  static constexpr std::chrono::seconds kDrainLimit{2};  // of a worker
+
+  // Returns when the service is ready. Throws std::runtime_error, with the logs, if it does not
+  // come to that.
+  explicit World(WorldOptions options);
+  ~World();
+  World(const World&) = delete;
+  World& operator=(const World&) = delete;
+
+  // Starts what has ended, and notes how it did. To be called often.
+  void Supervise();
+  // Until the service takes jobs and all workers are there, supervising.
+  void WaitUntilReady(std::chrono::milliseconds limit);
+
+  bool Running(const ProgramId& id);
+  // 0: it does not run.
+  pid_t PidOf(const ProgramId& id);
+  void Signal(const ProgramId& id, int signal_number);
+  // From now on it is not started again, until it is let go.
+  void Hold(const ProgramId& id);
+  void LetGo(const ProgramId& id);
+  // For its next start only: "NAME=value".
+  void AddToNextStart(const ProgramId& id, const std::string& variable);
+  // Starts a held broker to see whether it refuses to: returns how it ended, with its log, or
+  // nothing if it still runs after `limit`. REQUIRES: it does not run.
+  std::optional<harness::CommandResult> TryToStartBroker(std::chrono::milliseconds limit);
+  // The processes in which the worker runs tasks at the moment.
+  std::vector<pid_t> EncodersOf(size_t worker);
+
+  LinkProxy& LinkOf(const ProgramId& id) { return *links_.at(id); }
+  StorageFaults& storage() { return storage_; }
+  SmallDisk& disk() { return disk_; }
+  const std::filesystem::path& data_dir() const { return disk_.path(); }
+  const WorldOptions& options() const { return options_; }
+  // Of each api; the same over all restarts.
+  const std::vector<std::string>& urls() const { return urls_; }
+
+  // What programs have died of that nobody did to them: a line each.
+  const std::vector<std::string>& accidents() const { return accidents_; }
+  size_t restarts() const { return restarts_; }
+  std::string Logs(size_t lines) const;
+
+ private:
+  struct Slot {
+    std::unique_ptr<harness::Program> program;
+    bool held = false;
+    std::vector<std::string> next_environment;
+    std::chrono::steady_clock::time_point not_before{};
+  };
+
+  void Start(const ProgramId& id, Slot& slot);
+  harness::Command CommandOf(const ProgramId& id) const;
+  std::vector<std::string> ArgumentsOf(const ProgramId& id) const;
+  std::filesystem::path SocketPath(const std::string& name) const;
+  std::filesystem::path UrlFile(size_t api) const;
+  void StartApis();
+
+  const WorldOptions options_;
+  SmallDisk disk_;
+  StorageFaults storage_;
+  std::map<ProgramId, std::unique_ptr<LinkProxy>> links_;  // of apis and workers
+  std::map<ProgramId, Slot> slots_;
+  std::vector<std::string> urls_;
+  std::vector<std::string> accidents_;
+  size_t restarts_ = 0;
+};
+
+}  // namespace millrace::chaos

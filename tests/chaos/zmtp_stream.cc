@@ -1,0 +1,49 @@
+#include "tests/chaos/zmtp_stream.h"
+
+#include <cstddef>
+#include <cstdint>
+
+namespace millrace::chaos {
+namespace {
+
+constexpr size_t kGreetingBytes = 64;
+constexpr unsigned char kMore = 1;
+constexpr unsigned char kLong = 2;
+constexpr unsigned char kCommand = 4;
+
+// How many bytes the frame at `at` has, its head included; nullopt if its head is not all there.
+std::optional<size_t> FrameBytes(std::string_view bytes, size_t at) {
+  if (bytes.size() < at + 2) return std::nullopt;
+  const auto byte = [&](size_t i) { return static_cast<unsigned char>(bytes[at + i]); };
+  if ((byte(0) & kLong) == 0) return 2 + byte(1);
+  if (bytes.size() < at + 9) return std::nullopt;
+  uint64_t size = 0;
+  for (size_t i = 1; i <= 8; ++i) size = size << 8 | byte(i);
+  return 9 + size;
+}
+
+}  // namespace
+
+std::optional<ZmtpStream::Unit> ZmtpStream::Next() {
+  size_t end = 0;
+  bool is_message = false;
+  if (!greeted_) {
+    end = kGreetingBytes;
+  } else {
+    for (bool more = true; more;) {
+      const auto bytes = FrameBytes(pending_, end);
+      if (!bytes || pending_.size() < end + *bytes) return std::nullopt;
+      const auto flags = static_cast<unsigned char>(pending_[end]);
+      is_message = (flags & kCommand) == 0;
+      more = is_message && (flags & kMore) != 0;
+      end += *bytes;
+    }
+  }
+  if (pending_.size() < end) return std::nullopt;
+  greeted_ = true;
+  Unit unit{.bytes = pending_.substr(0, end), .is_message = is_message};
+  pending_.erase(0, end);
+  return unit;
+}
+
+}  // namespace millrace::chaos
