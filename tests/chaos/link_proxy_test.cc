@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <optional>
+#include <vector>
 #include <zmq.hpp>
 
 #include "tests/chaos/zmtp_stream.h"
@@ -113,13 +115,15 @@ TEST(ZmtpStreamTest, TakesAStreamApartHoweverItIsCut) {
       stream.Feed(all.substr(at, piece));
       while (auto unit = stream.Next()) units.push_back(std::move(*unit));
     }
-    ASSERT_EQ(units.size(), 4u) << piece;
-    EXPECT_EQ(units[0].bytes, greeting);
-    EXPECT_EQ(units[1].bytes, command);
-    EXPECT_FALSE(units[1].is_message);
-    EXPECT_EQ(units[2].bytes, message);
-    EXPECT_TRUE(units[2].is_message);
-    EXPECT_EQ(units[3].bytes, message);
+    ASSERT_GE(units.size(), 4u) << piece;
+    const auto messages = units.end() - 2;
+    EXPECT_EQ((messages - 1)->bytes, command);
+    EXPECT_EQ(messages[0].bytes, message);
+    EXPECT_EQ(messages[1].bytes, message);
+    std::string rejoined;
+    for (const ZmtpStream::Unit& unit : units) rejoined += unit.bytes;
+    EXPECT_EQ(rejoined, all);
+    EXPECT_EQ(std::ranges::count_if(units, &ZmtpStream::Unit::is_message), 2);
   }
 }
 

@@ -1,5 +1,6 @@
 #include "tests/chaos/storage_faults.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -12,7 +13,8 @@ namespace millrace::chaos {
 
 StorageFaults::StorageFaults(const std::filesystem::path& file) : file_(file) {
   const FaultControl fresh;
-  const FileDescriptor fd = CreateFile(file);
+  const FileDescriptor fd(open(file.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  if (!fd) ThrowStorageError(errno, "open", file);
   WriteAll(fd.get(), {reinterpret_cast<const char*>(&fresh), sizeof fresh}, file);
   void* mapped =
       mmap(nullptr, sizeof(FaultControl), PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);

@@ -1,12 +1,12 @@
 #include "tests/chaos/zmtp_stream.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
 namespace millrace::chaos {
 namespace {
 
-constexpr size_t kGreetingBytes = 64;
 constexpr unsigned char kMore = 1;
 constexpr unsigned char kLong = 2;
 constexpr unsigned char kCommand = 4;
@@ -25,10 +25,13 @@ std::optional<size_t> FrameBytes(std::string_view bytes, size_t at) {
 }  // namespace
 
 std::optional<ZmtpStream::Unit> ZmtpStream::Next() {
+  if (pending_.empty()) return std::nullopt;
   size_t end = 0;
   bool is_message = false;
-  if (!greeted_) {
-    end = kGreetingBytes;
+  if (greeting_left_ > 0) {
+    // In parts, as they come: each side waits for the beginning of the other's before it goes on.
+    end = std::min(greeting_left_, pending_.size());
+    greeting_left_ -= end;
   } else {
     for (bool more = true; more;) {
       const auto bytes = FrameBytes(pending_, end);
@@ -39,8 +42,6 @@ std::optional<ZmtpStream::Unit> ZmtpStream::Next() {
       end += *bytes;
     }
   }
-  if (pending_.size() < end) return std::nullopt;
-  greeted_ = true;
   Unit unit{.bytes = pending_.substr(0, end), .is_message = is_message};
   pending_.erase(0, end);
   return unit;

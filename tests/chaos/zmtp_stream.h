@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -12,7 +13,7 @@ class ZmtpStream {
  public:
   struct Unit {
     std::string bytes;        // as they came, framing included
-    bool is_message = false;  // all frames of one message; else the greeting or a command
+    bool is_message = false;  // all frames of one message; else a command or some of the greeting
   };
 
   void Feed(std::string_view bytes) { pending_ += bytes; }
@@ -20,7 +21,7 @@ class ZmtpStream {
   std::optional<Unit> Next();
 
  private:
-  bool greeted_ = false;
+  size_t greeting_left_ = 64;
   std::string pending_;
 };
 
