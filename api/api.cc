@@ -14,11 +14,13 @@ Api::Api(ApiOptions options)
       media_(OpenFolderMediaStore(std::move(options.media))),
       broker_(std::make_unique<BrokerClient>(std::move(options.broker))),
       waiter_(*broker_),
+      events_(*broker_, options.events),
       context_{.clock = clock_,
                .presets = presets_,
                .media = *media_,
                .broker = *broker_,
                .waiter = waiter_,
+               .events = events_,
                .disk = disk_,
                .draining = draining_},
       disk_(kDiskThreads) {}
@@ -32,6 +34,7 @@ http::Router Api::MakeRouter() {
   AddSubmitRoute(router, context_);
   AddJobListRoute(router, context_);
   AddJobRoutes(router, context_);
+  AddEventRoutes(router, context_);
   AddOutputRoutes(router, context_);
   AddProbeRoute(router, context_);
   AddPresetRoutes(router, context_);
@@ -42,6 +45,7 @@ http::Router Api::MakeRouter() {
 void Api::Drain() {
   draining_ = true;
   waiter_.ReleaseAll();
+  events_.EndAll();
 }
 
 }  // namespace millrace

@@ -32,6 +32,8 @@ add_custom_command(
 add_library(millrace_api STATIC
   api.cc
   broker_client.cc
+  event_feed.cc
+  event_routes.cc
   input_facts.cc
   job_list_route.cc
   job_reply.cc

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "api/broker_client.h"
+#include "api/event_feed.h"
 #include "api/http_server/router.h"
 #include "api/job_waiter.h"
 #include "api/presets.h"
@@ -19,6 +20,7 @@ struct ApiOptions {
   BrokerClientOptions broker;
   FolderMediaStoreOptions media;
   std::filesystem::path presets_dir;  // empty: only the shipped presets
+  EventFeedOptions events;
 };
 
 // Millrace's HTTP API without the HTTP server: what its calls need, and the calls. Holds no job
@@ -33,7 +35,8 @@ class Api {
   Api& operator=(const Api&) = delete;
 
   http::Router MakeRouter();
-  // Answers the requests that wait for a job, and says on /readyz that this server is going.
+  // Answers the requests that wait for a job, ends the event streams, and says on /readyz that this
+  // server is going.
   void Drain();
 
  private:
@@ -43,6 +46,7 @@ class Api {
   std::atomic<bool> draining_{false};
   std::unique_ptr<BrokerClient> broker_;
   JobWaiter waiter_;
+  EventFeed events_;
   ApiContext context_;
   WorkQueue disk_;  // last: its tasks use the others
 };

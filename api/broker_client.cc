@@ -136,7 +136,7 @@ class BrokerClient::Link {
 
   void At(Time time, std::function<void()> task) { planned_.emplace(time, std::move(task)); }
 
-  void SetListener(EventListener listener) { listener_ = std::move(listener); }
+  void AddListener(EventListener listener) { listeners_.push_back(std::move(listener)); }
 
  private:
   void Run() {
@@ -277,9 +277,12 @@ class BrokerClient::Link {
     for (int i = 0; i < kBatch; ++i) {
       const Frames frames = ReceiveFrames(events_);
       if (frames.empty()) return;
-      if (frames.size() != 2 || !listener_) continue;
+      if (frames.size() != 2 || listeners_.empty()) continue;
       const auto body = nlohmann::json::parse(frames[1], nullptr, /*allow_exceptions=*/false);
-      if (body.is_object()) Guarded([&] { listener_(frames[0], body); });
+      if (!body.is_object()) continue;
+      for (const EventListener& listener : listeners_) {
+        Guarded([&] { listener(frames[0], body); });
+      }
     }
   }
 
@@ -312,7 +315,7 @@ class BrokerClient::Link {
   zmq::context_t context_;
   zmq::socket_t dealer_;
   zmq::socket_t events_;
-  EventListener listener_;
+  std::vector<EventListener> listeners_;
   std::unordered_map<std::string, std::shared_ptr<PendingCall>> pending_;
   std::deque<std::string> unsent_;  // ids that the socket has not taken yet
   std::multimap<Time, std::function<void()>> planned_;
@@ -360,7 +363,7 @@ void BrokerClient::CallOnce(std::string_view type, nlohmann::json body, millisec
 
 void BrokerClient::Listen(EventListener listener) {
   link_->Post([link = link_.get(), listener = std::move(listener)]() mutable {
-    link->SetListener(std::move(listener));
+    link->AddListener(std::move(listener));
   });
 }
 

@@ -50,8 +50,8 @@ class BrokerClient {
   void CallOnce(std::string_view type, nlohmann::json body, std::chrono::milliseconds deadline,
                 Callback done);
 
-  // Every event of the topics `job` and `progress` from now on. One listener; a later one replaces
-  // it.
+  // Every event of the topics `job` and `progress` from now on, for as long as this lives. All
+  // listeners hear the same, in the order in which they were added.
   void Listen(EventListener listener);
 
   // Runs `task` on the link thread: soon, or after `delay`.

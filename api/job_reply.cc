@@ -24,7 +24,7 @@ std::string JobPath(const std::string& job_id) { return "/v1/jobs/" + job_id; }
 
 nlohmann::json WithLinks(nlohmann::json job) {
   const std::string self = JobPath(job.at("id").get<std::string>());
-  job["links"] = {{"self", self}, {"attempts", self + "/attempts"}};
+  job["links"] = {{"self", self}, {"attempts", self + "/attempts"}, {"events", self + "/events"}};
   if (!IsFinished(job) && job.at("state") != NameOf(JobState::kPublishing)) {
     job["links"]["cancel"] = self + "/cancel";
   }

@@ -85,7 +85,8 @@ void Serve(ApiSettings settings) {
                       .event_endpoint = settings.common.event_endpoint,
                       .deadline = settings.broker_deadline},
            .media = {.data_dir = settings.common.data_dir, .library_dir = settings.library_dir},
-           .presets_dir = settings.presets_dir});
+           .presets_dir = settings.presets_dir,
+           .events = {}});
   http::ServerOptions options = {.address = settings.listen_address,
                                  .port = static_cast<uint16_t>(settings.listen_port),
                                  .threads = settings.threads,

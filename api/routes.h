@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "api/broker_client.h"
+#include "api/event_feed.h"
 #include "api/http_server/router.h"
 #include "api/job_waiter.h"
 #include "api/presets.h"
@@ -20,6 +21,7 @@ struct ApiContext {
   MediaStore& media;
   BrokerClient& broker;
   JobWaiter& waiter;
+  EventFeed& events;
   WorkQueue& disk;
   const std::atomic<bool>& draining;
 };
@@ -30,6 +32,7 @@ void AddUploadRoutes(http::Router& router, ApiContext& context);
 void AddSubmitRoute(http::Router& router, ApiContext& context);
 void AddJobListRoute(http::Router& router, ApiContext& context);
 void AddJobRoutes(http::Router& router, ApiContext& context);
+void AddEventRoutes(http::Router& router, ApiContext& context);
 void AddOutputRoutes(http::Router& router, ApiContext& context);
 void AddProbeRoute(http::Router& router, ApiContext& context);
 void AddPresetRoutes(http::Router& router, ApiContext& context);

@@ -44,12 +44,7 @@ int64_t Draft::Append(const Job& job, JobEvent event) {
                      .event = event,
                      .state = job.state,
                      .at = now_.wall});
-  Announce(event::kJob, {{"seq", last_sequence_},
-                         {"job", job.id},
-                         {"state", NameOf(job.state)},
-                         {"event", NameOf(event)},
-                         {"at", FormatTime(now_.wall)},
-                         {"generation", job.generation}});
+  Announce(event::kJob, ToJson(events_.back()));
   return last_sequence_;
 }
 

@@ -13,6 +13,7 @@ constexpr int kMaxPageSize = 500;
 constexpr int kDefaultPageSize = 50;
 constexpr size_t kMaxTokenBytes = 512;
 constexpr size_t kMaxGroups = 500;
+constexpr size_t kMaxEvents = 500;
 
 std::vector<JobState> ParseStates(const nlohmann::json& json, Fields& fields) {
   std::vector<JobState> states;
@@ -96,6 +97,7 @@ nlohmann::json JobReader::BodyFor(const Message& request, Now now) const {
   if (type == client::kCancel) RefuseCancel(job_id());
   if (type == client::kListJobs) return ListJobs(body);
   if (type == client::kAttempts) return Attempts(job_id());
+  if (type == client::kEvents) return Events(body);
   if (type == client::kQueue) return Queue(now);
   if (type == client::kWorkers) return dispatcher_.WorkersView(now);
   if (type == client::kDeadLetters) return ListDeadLetters(body);
@@ -225,6 +227,24 @@ nlohmann::json JobReader::Attempts(const std::string& job_id) const {
   nlohmann::json attempts = nlohmann::json::array();
   for (const Attempt& attempt : ledger_.AttemptsOf(job_id)) attempts.push_back(ToJson(attempt));
   return {{"attempts", std::move(attempts)}};
+}
+
+nlohmann::json JobReader::Events(const nlohmann::json& body) const {
+  const auto& job_id = body.at("job_id").get_ref<const std::string&>();
+  const auto limit = body.at("limit").get<size_t>();
+  if (limit < 1 || limit > kMaxEvents) {
+    throw Error({{"/limit", "must be a whole number from 1 to " + std::to_string(kMaxEvents)}});
+  }
+  const Job* live = dispatcher_.Find(job_id);
+  const JobState state = live != nullptr ? live->state : FindEnded(job_id).state;
+  // One more than asked for tells whether these are the last.
+  std::vector<EventRecord> events =
+      ledger_.EventsOf(job_id, body.at("after").get<int64_t>(), limit + 1);
+  const bool all = events.size() <= limit;
+  if (!all) events.pop_back();
+  nlohmann::json list = nlohmann::json::array();
+  for (const EventRecord& event : events) list.push_back(ToJson(event));
+  return {{"events", std::move(list)}, {"ended", all && IsTerminal(state)}};
 }
 
 nlohmann::json JobReader::Ping() const {

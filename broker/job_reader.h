@@ -40,6 +40,7 @@ class JobReader {
   nlohmann::json RepeatSubmit(const nlohmann::json& body) const;
   nlohmann::json ListJobs(const nlohmann::json& body) const;
   nlohmann::json Attempts(const std::string& job_id) const;
+  nlohmann::json Events(const nlohmann::json& body) const;
   nlohmann::json Queue(Now now) const;
   nlohmann::json ListDeadLetters(const nlohmann::json& body) const;
   nlohmann::json GroupDeadLetters(const nlohmann::json& body) const;

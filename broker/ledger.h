@@ -35,6 +35,9 @@ class Ledger {
   virtual JobPage ListJobs(const JobFilter& filter) = 0;
   // At most `limit` events with a sequence number above `after`, in order.
   virtual std::vector<EventRecord> EventsAfter(int64_t after, size_t limit) = 0;
+  // The same of one job alone.
+  virtual std::vector<EventRecord> EventsOf(const std::string& job_id, int64_t after,
+                                            size_t limit) = 0;
 
   // Of the newest generation.
   virtual std::optional<DeadLetterRecord> FindDeadLetter(const std::string& job_id) = 0;

@@ -19,9 +19,9 @@ constexpr std::chrono::seconds kDiskLookEvery{1};
 
 bool ChangesNothing(std::string_view type) {
   static constexpr auto kReads = std::to_array<std::string_view>(
-      {client::kGetJob, client::kListJobs, client::kAttempts, client::kQueue, client::kWorkers,
-       client::kPing, client::kDeadLetters, client::kDeadLetterGroups, client::kGetDeadLetter,
-       client::kGetRedrive});
+      {client::kGetJob, client::kListJobs, client::kAttempts, client::kEvents, client::kQueue,
+       client::kWorkers, client::kPing, client::kDeadLetters, client::kDeadLetterGroups,
+       client::kGetDeadLetter, client::kGetRedrive});
   return std::ranges::find(kReads, type) != kReads.end();
 }
 

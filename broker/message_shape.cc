@@ -16,7 +16,7 @@ enum class Kind {
   kText,  // at most 4096 bytes
   kFence,
   kSmall,  // 0 to 65535
-  kBytes,  // 0 to 2^53, beyond which JSON numbers are not exact everywhere
+  kBytes,  // also of other counts: 0 to 2^53, beyond which JSON numbers are not exact everywhere
   kTime,   // milliseconds since 1970, at most 2^42 (in 2109): nanoseconds of it fit 64 bits
   kFlag,
   kObject,
@@ -46,6 +46,8 @@ constexpr uint64_t kMaxTime = uint64_t{1} << 42;
 constexpr FieldShape kDeadline{"deadline_unix_ms", Kind::kTime};
 
 constexpr auto kJob = std::to_array<FieldShape>({{"job_id", Kind::kJobId}});
+constexpr auto kEvents = std::to_array<FieldShape>(
+    {{"job_id", Kind::kJobId}, {"after", Kind::kBytes}, {"limit", Kind::kSmall}});
 constexpr std::span<const FieldShape> kNothing;
 constexpr auto kSubmit = std::to_array<FieldShape>({{"job_id", Kind::kJobId},
                                                     {"request", Kind::kObject},
@@ -72,6 +74,7 @@ constexpr auto kClientMessages = std::to_array<MessageShape>({{client::kSubmit, 
                                                               {client::kListJobs, kNothing},
                                                               {client::kCancel, kJob},
                                                               {client::kAttempts, kJob},
+                                                              {client::kEvents, kEvents},
                                                               {client::kProbe, kProbe},
                                                               {client::kQueue, kNothing},
                                                               {client::kWorkers, kNothing},

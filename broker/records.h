@@ -39,6 +39,8 @@ struct EventRecord {
   JobState state{};  // after the event
   WallTime at{};
 };
+// As it is published and answered.
+nlohmann::json ToJson(const EventRecord& event);
 
 // One place in the dead-letter queue: a job that ended badly, in one generation. The row stays when
 // the letter has left the queue; it is the tombstone.

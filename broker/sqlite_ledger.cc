@@ -145,6 +145,15 @@ class SqliteLedger final : public Ledger {
     });
   }
 
+  std::vector<EventRecord> EventsOf(const std::string& job_id, int64_t after,
+                                    size_t limit) override {
+    return Guarded([&] {
+      Execution execution(statements_.events_of);
+      execution.Text(job_id).Integer(after).Integer(static_cast<int64_t>(limit));
+      return ReadRows(execution, ReadEvent);
+    });
+  }
+
   std::optional<DeadLetterRecord> FindDeadLetter(const std::string& job_id) override {
     return Guarded([&] { return millrace::FindDeadLetter(database_, job_id); });
   }
@@ -227,7 +236,11 @@ class SqliteLedger final : public Ledger {
                               "ON attempts.task_id = tasks.id "
                               "WHERE tasks.job_id = ? AND attempts.generation = ?"),
           events_after(database, std::string("SELECT ") + kEventColumns +
-                                     " FROM events WHERE sequence > ? ORDER BY sequence LIMIT ?") {}
+                                     " FROM events WHERE sequence > ? ORDER BY sequence LIMIT ?"),
+          // Without the hint SQLite may walk the whole log from `sequence` on.
+          events_of(database, std::string("SELECT ") + kEventColumns +
+                                  " FROM events INDEXED BY events_by_job "
+                                  "WHERE job_id = ? AND sequence > ? ORDER BY sequence LIMIT ?") {}
 
     SQLite::Statement insert_job;
     SQLite::Statement update_job;
@@ -242,6 +255,7 @@ class SqliteLedger final : public Ledger {
     SQLite::Statement attempts_of;
     SQLite::Statement last_attempt_number;
     SQLite::Statement events_after;
+    SQLite::Statement events_of;
   };
 
   static SQLite::Database Open(const std::filesystem::path& file) {

@@ -47,6 +47,7 @@ inline constexpr std::string_view kGetJob = "get_job";
 inline constexpr std::string_view kListJobs = "list_jobs";
 inline constexpr std::string_view kCancel = "cancel";
 inline constexpr std::string_view kAttempts = "attempts";
+inline constexpr std::string_view kEvents = "events";
 inline constexpr std::string_view kProbe = "probe";
 inline constexpr std::string_view kQueue = "queue";
 inline constexpr std::string_view kWorkers = "workers";

@@ -24,7 +24,9 @@ TEST_F(ApiJobsTest, ShowsAJobWithItsLinks) {
   const nlohmann::json job = Body(reply);
   EXPECT_EQ(job["id"], id_);
   EXPECT_EQ(job["progress"]["percent"], 100);
-  EXPECT_EQ(job["links"], (nlohmann::json{{"self", path_}, {"attempts", path_ + "/attempts"}}));
+  EXPECT_EQ(job["links"], (nlohmann::json{{"self", path_},
+                                          {"attempts", path_ + "/attempts"},
+                                          {"events", path_ + "/events"}}));
   EXPECT_EQ(job["outputs"][0]["files"][0]["url"], path_ + "/outputs/web.mp4");
   EXPECT_EQ(job["outputs"][0]["files"][1]["url"], path_ + "/outputs/web/pic%201.jpg");
   EXPECT_EQ(reply.Header("Retry-After"), "");

@@ -63,13 +63,14 @@ TEST_F(ApiServiceTest, DescribesEveryCallInOpenApi) {
       if (method != "parameters") calls.push_back(method + " " + path);
     }
   }
-  EXPECT_THAT(calls, testing::UnorderedElementsAre(
-                         "put /v1/uploads/{name}", "get /v1/uploads/{name}", "post /v1/jobs",
-                         "get /v1/jobs", "get /v1/jobs/{id}", "get /v1/jobs/{id}/attempts",
-                         "post /v1/jobs/{id}/cancel", "get /v1/jobs/{id}/outputs/{path}",
-                         "head /v1/jobs/{id}/outputs/{path}", "post /v1/probe", "get /v1/presets",
-                         "get /v1/presets/{name}", "get /v1/queue", "get /v1/workers", "get /livez",
-                         "get /readyz", "get /openapi.json"));
+  EXPECT_THAT(calls,
+              testing::UnorderedElementsAre(
+                  "put /v1/uploads/{name}", "get /v1/uploads/{name}", "post /v1/jobs",
+                  "get /v1/jobs", "get /v1/jobs/{id}", "get /v1/jobs/{id}/attempts",
+                  "get /v1/jobs/{id}/events", "post /v1/jobs/{id}/cancel",
+                  "get /v1/jobs/{id}/outputs/{path}", "head /v1/jobs/{id}/outputs/{path}",
+                  "post /v1/probe", "get /v1/presets", "get /v1/presets/{name}", "get /v1/queue",
+                  "get /v1/workers", "get /livez", "get /readyz", "get /openapi.json"));
 }
 
 TEST_F(ApiServiceTest, AnswersWhatItDoesNotHaveWithProblems) {

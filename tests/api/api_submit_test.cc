@@ -41,9 +41,10 @@ TEST_F(ApiSubmitTest, AcceptsAJobOnceTheBrokerHasIt) {
   EXPECT_EQ(job["state"], "queued");
   EXPECT_EQ(reply.Header("Location"), path);
   EXPECT_EQ(reply.Header("Retry-After"), "1");
-  EXPECT_EQ(job["links"],
-            (nlohmann::json{
-                {"self", path}, {"attempts", path + "/attempts"}, {"cancel", path + "/cancel"}}));
+  EXPECT_EQ(job["links"], (nlohmann::json{{"self", path},
+                                          {"attempts", path + "/attempts"},
+                                          {"events", path + "/events"},
+                                          {"cancel", path + "/cancel"}}));
 
   const nlohmann::json asked = broker_.Request(client::kSubmit);
   EXPECT_EQ(asked["job_id"], job["id"]);

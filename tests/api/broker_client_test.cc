@@ -107,8 +107,13 @@ TEST_F(BrokerClientTest, SendsNothingOldToABrokerThatComesBack) {
   }
 }
 
-TEST_F(BrokerClientTest, HandsEventsToItsListener) {
+TEST_F(BrokerClientTest, HandsEventsToAllItsListeners) {
   std::promise<std::pair<std::string, nlohmann::json>> heard;
+  std::atomic<bool> first_heard = false;
+  client_->Listen([&](std::string_view, const nlohmann::json&) {
+    first_heard = true;
+    throw std::runtime_error("bad listener");
+  });
   client_->Listen([&](std::string_view topic, const nlohmann::json& body) {
     heard.set_value({std::string(topic), body});
   });
@@ -118,6 +123,7 @@ TEST_F(BrokerClientTest, HandsEventsToItsListener) {
   const auto [topic, body] = event.get();
   EXPECT_EQ(topic, "job");
   EXPECT_EQ(body["job"], "job_1");
+  EXPECT_TRUE(first_heard);
 }
 
 TEST_F(BrokerClientTest, ACallbackThatThrowsHarmsNobodyElse) {

@@ -47,7 +47,8 @@ std::vector<Message> ClientMessages() {
       {.type = "purge", .id = "1", .body = {{"job_id", job}}},
       {.type = "purge_many",
        .id = "1",
-       .body = {{"purge_id", "p"}, {"filter", object}, {"dry_run", true}}}};
+       .body = {{"purge_id", "p"}, {"filter", object}, {"dry_run", true}}},
+      {.type = "events", .id = "1", .body = {{"job_id", job}, {"after", 0}, {"limit", 1}}}};
 }
 
 std::vector<Message> WorkerMessages() {

@@ -229,6 +229,27 @@ TEST_F(SqliteLedgerTest, ReadsEventsInPiecesInOrder) {
   EXPECT_THAT(ledger_->EventsAfter(3, 10), IsEmpty());
 }
 
+TEST_F(SqliteLedgerTest, ReadsTheEventsOfOneJobInPiecesInOrder) {
+  const Job one = samples::SmallJob();
+  const Job other = samples::SmallJob();
+  ledger_->Commit({InsertJob{one}, InsertJob{other}, AppendEvent{samples::Event(one, 1)},
+                   AppendEvent{samples::Event(other, 2)}, AppendEvent{samples::Event(other, 3)},
+                   AppendEvent{samples::Event(one, 4)}, AppendEvent{samples::Event(one, 5)}});
+  const auto sequences = [&](const Job& job, int64_t after, size_t limit) {
+    std::vector<int64_t> found;
+    for (const EventRecord& event : ledger_->EventsOf(job.id, after, limit)) {
+      EXPECT_EQ(event.job_id, job.id);
+      found.push_back(event.sequence);
+    }
+    return found;
+  };
+  EXPECT_THAT(sequences(one, 0, 2), ElementsAre(1, 4));
+  EXPECT_THAT(sequences(one, 4, 2), ElementsAre(5));
+  EXPECT_THAT(sequences(one, 5, 2), IsEmpty());
+  EXPECT_THAT(sequences(other, 0, 10), ElementsAre(2, 3));
+  EXPECT_THAT(ledger_->EventsOf(NewJobId(), 0, 10), IsEmpty());
+}
+
 TEST_F(SqliteLedgerTest, KeepsTextThatIsNotUtf8Readable) {
   Job job = samples::SmallJob();
   job.error = {{"code", "internal"}, {"detail", "bytes \xff\xfe"}};

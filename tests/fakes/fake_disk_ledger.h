@@ -97,6 +97,10 @@ class FakeDiskLedger final : public Ledger {
   std::vector<EventRecord> EventsAfter(int64_t after, size_t limit) override {
     return ledger_->EventsAfter(after, limit);
   }
+  std::vector<EventRecord> EventsOf(const std::string& job_id, int64_t after,
+                                    size_t limit) override {
+    return ledger_->EventsOf(job_id, after, limit);
+  }
   std::optional<DeadLetterRecord> FindDeadLetter(const std::string& job_id) override {
     return ledger_->FindDeadLetter(job_id);
   }

@@ -85,7 +85,8 @@ class RawHttpClient {
     return sent > 0 ? static_cast<size_t>(sent) : 0;
   }
 
-  RawReply ReadReply(bool to_head_request = false) {
+  // The reply without its body; status 0 if the connection ended before.
+  RawReply ReadHead() {
     RawReply reply;
     size_t end = 0;
     while ((end = input_.find("\r\n\r\n")) == std::string::npos) {
@@ -94,6 +95,11 @@ class RawHttpClient {
     reply.head = input_.substr(0, end + 2);
     input_.erase(0, end + 4);
     reply.status = std::stoi(reply.head.substr(9, 3));
+    return reply;
+  }
+  RawReply ReadReply(bool to_head_request = false) {
+    RawReply reply = ReadHead();
+    if (reply.status == 0) return reply;
     if (to_head_request || reply.status < 200 || reply.status == 204 || reply.status == 304) {
       reply.complete = true;
     } else if (reply.Header("Transfer-Encoding") == "chunked") {
@@ -127,6 +133,20 @@ class RawHttpClient {
     }
     input_.erase(0, count);
     return true;
+  }
+  // Appends the next chunk of a chunked body. False at its end and where the connection breaks off,
+  // which `was_last` tells apart.
+  bool ReadChunk(std::string& body, bool* was_last = nullptr) {
+    size_t end = 0;
+    while ((end = input_.find("\r\n")) == std::string::npos) {
+      if (!Receive()) return false;
+    }
+    const uint64_t size = std::stoull(input_.substr(0, end), nullptr, 16);
+    input_.erase(0, end + 2);
+    std::string line_end;
+    if (!ReadBytes(size, body) || !ReadBytes(2, line_end)) return false;
+    if (was_last != nullptr) *was_last = size == 0;
+    return size != 0;
   }
   bool AtEnd() { return input_.empty() && !Receive(); }
   bool WasReset() const { return reset_; }
@@ -166,17 +186,10 @@ class RawHttpClient {
     return true;
   }
   bool ReadChunks(std::string& body) {
-    while (true) {
-      size_t end = 0;
-      while ((end = input_.find("\r\n")) == std::string::npos) {
-        if (!Receive()) return false;
-      }
-      const uint64_t size = std::stoull(input_.substr(0, end), nullptr, 16);
-      input_.erase(0, end + 2);
-      std::string line_end;
-      if (!ReadBytes(size, body) || !ReadBytes(2, line_end)) return false;
-      if (size == 0) return true;
+    bool was_last = false;
+    while (ReadChunk(body, &was_last)) {
     }
+    return was_last;
   }
 
   int fd_ = -1;

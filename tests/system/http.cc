@@ -24,6 +24,7 @@ struct Http::Transfer {
   const BodySource* source = nullptr;
   int64_t source_bytes = 0;
   std::ofstream* file = nullptr;
+  const std::function<bool(std::string_view piece)>* on_body = nullptr;
   CURL* curl = nullptr;
   HttpAnswer answer;
 
@@ -45,6 +46,10 @@ struct Http::Transfer {
     auto& transfer = *static_cast<Transfer*>(self);
     long status = 0;
     curl_easy_getinfo(transfer.curl, CURLINFO_RESPONSE_CODE, &status);
+    if (*transfer.on_body && status == 200) {
+      transfer.answer.status = 200;
+      return (*transfer.on_body)({data, size * count}) ? size * count : 0;
+    }
     if (transfer.file != nullptr && status == 200) {
       transfer.file->write(data, static_cast<std::streamsize>(size * count));
       return transfer.file->good() ? size * count : 0;
@@ -79,6 +84,7 @@ HttpAnswer Http::Perform(const HttpCall& call, Transfer& transfer) {
   CURL* curl = handle_->curl;
   curl_easy_reset(curl);
   transfer.curl = curl;
+  transfer.on_body = &call.on_body;
   const std::string url = base_url_ + call.path;
   curl_slist* headers = nullptr;
   for (const std::string& header : call.headers) {
@@ -110,6 +116,10 @@ HttpAnswer Http::Perform(const HttpCall& call, Transfer& transfer) {
   }
   const CURLcode code = curl_easy_perform(curl);
   curl_slist_free_all(headers);
+  if (code != CURLE_OK && transfer.answer.status == 200) {
+    transfer.answer.broken_off = true;
+    return std::move(transfer.answer);
+  }
   if (code != CURLE_OK) {
     return {.body = call.method + " " + url + ": " + curl_easy_strerror(code)};
   }

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace millrace::harness {
@@ -19,12 +20,15 @@ struct HttpCall {
   std::vector<std::string> headers;  // "Name: value"
   std::string body;
   std::chrono::milliseconds timeout{30'000};  // for the whole exchange
+  // Gets the body of a 200 as it arrives, instead of the answer; breaks the exchange off by false.
+  std::function<bool(std::string_view piece)> on_body = {};
 };
 
 struct HttpAnswer {
   int status = 0;                              // 0: no answer came; `body` says why
   std::map<std::string, std::string> headers;  // names in lower case
   std::string body;
+  bool broken_off = false;  // by on_body, or by the server in the middle of it
 
   // Throws nlohmann::json::exception if the body is none.
   nlohmann::json Json() const { return nlohmann::json::parse(body); }
