@@ -32,8 +32,14 @@ add_custom_command(
 add_library(millrace_api STATIC
   api.cc
   broker_client.cc
+  content_disposition.cc
+  dead_letter_file_routes.cc
+  dead_letter_files.cc
+  dead_letter_routes.cc
+  dead_letters.cc
   event_feed.cc
   event_routes.cc
+  idempotency_key.cc
   input_facts.cc
   job_list_route.cc
   job_reply.cc
@@ -43,6 +49,8 @@ add_library(millrace_api STATIC
   preset_routes.cc
   presets.cc
   probe_route.cc
+  purge_routes.cc
+  redrive_routes.cc
   replies.cc
   request_reader.cc
   service_routes.cc
