@@ -3,6 +3,8 @@
 #include <cerrno>
 #include <csignal>
 #include <iostream>
+#include <memory>
+#include <utility>
 
 #include "broker/data_lock.h"
 #include "broker/ledger.h"
@@ -49,6 +51,9 @@ void AddSettings(SettingsParser& parser, Settings& settings) {
   DispatcherOptions& dispatcher = settings.dispatcher;
   parser.Add("lease", dispatcher.lease, "Silence after which a worker's tasks are given to others");
   parser.Add("beat", dispatcher.beat, "Time between a worker's beats; well below the lease");
+  parser.Add("reconnect", dispatcher.reconnect,
+             "Time for a worker whose connection closed to come back before its tasks are given to "
+             "others");
   parser.Add("retry-base", dispatcher.retry_base,
              "Longest wait before the first retry of a task; doubles with each");
   parser.Add("retry-cap", dispatcher.retry_cap, "Longest wait before any retry");
@@ -98,6 +103,9 @@ void CheckSettings(Settings& settings) {
   // A lease must survive the loss of one beat.
   if (settings.dispatcher.beat * 2 >= settings.dispatcher.lease) {
     refuse("--lease must be more than twice --beat");
+  }
+  if (settings.dispatcher.reconnect < std::chrono::milliseconds(0)) {
+    refuse("--reconnect starts at 0");
   }
   if (settings.dispatcher.retry_cap < settings.dispatcher.retry_base) {
     refuse("--retry-cap must not be less than --retry-base");
