@@ -146,19 +146,26 @@ void Serve(const Settings& settings) {
   // Held until everything below is closed: a socket file must not be unlinked under a successor.
   const DataLock lock(common.data_dir);
   const SystemClock clock;
+  const MonotonicTime begun = clock.Now();
+  std::unique_ptr<Ledger> ledger = OpenSqliteLedger(common.data_dir / "ledger.db");
+  const MonotonicTime opened = clock.Now();
   Broker broker({.data_dir = common.data_dir,
                  .endpoints = {.client = common.client_endpoint,
                                .worker = common.worker_endpoint,
                                .event = common.event_endpoint},
                  .dispatcher = settings.dispatcher,
                  .janitor = settings.janitor},
-                OpenSqliteLedger(common.data_dir / "ledger.db"),
-                OpenFolderMediaStore({.data_dir = common.data_dir}), clock);
+                std::move(ledger), OpenFolderMediaStore({.data_dir = common.data_dir}), clock);
+  const auto seconds = [](MonotonicTime::duration time) {
+    return std::chrono::duration<double>(time).count();
+  };
   LogInfo("ready", {{"version", kVersion},
                     {"data_dir", common.data_dir.string()},
                     {"client_endpoint", common.client_endpoint},
                     {"worker_endpoint", common.worker_endpoint},
-                    {"event_endpoint", common.event_endpoint}});
+                    {"event_endpoint", common.event_endpoint},
+                    {"ledger_check_seconds", seconds(opened - begun)},
+                    {"load_seconds", seconds(clock.Now() - opened)}});
   broker.Run(signals.get());
   LogInfo("stopped");
 }
