@@ -137,7 +137,6 @@ void Broker::Step(const Arrivals& arrivals) {
         *dispatcher_, [this] { return ReadClock(); },
         [&batch](Outcome outcome) { batch.Add(std::move(outcome)); });
   }
-  TakeClosed(arrivals.closed, batch);
   for (const Received& received : arrivals.messages) {
     if (Take(received, batch)) continue;
     // What was decided before is sound; what is in memory now may not be.
@@ -145,6 +144,7 @@ void Broker::Step(const Arrivals& arrivals) {
     MakeDispatcher();
     batch.Add(dispatcher_->Resume(ReadClock()));
   }
+  TakeClosed(arrivals.closed, batch);
   if (suspension_) {
     Settle(std::move(batch));
     TryToResume();

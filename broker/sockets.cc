@@ -213,7 +213,6 @@ Arrivals Sockets::Receive(int stop_fd, int wake_fd, std::optional<milliseconds> 
     if (error.num() != EINTR) throw;
   }
   Arrivals arrivals;
-  arrivals.closed = impl_->ends.Take();
   arrivals.stop = (items[2].revents & ZMQ_POLLIN) != 0;
   for (const Door door : {Door::kWorker, Door::kClient}) {
     for (size_t taken = 0; taken < limit; ++taken) {
@@ -223,6 +222,7 @@ Arrivals Sockets::Receive(int stop_fd, int wake_fd, std::optional<milliseconds> 
       arrivals.messages.push_back(std::move(*received));
     }
   }
+  arrivals.closed = impl_->ends.Take();
   return arrivals;
 }
 
