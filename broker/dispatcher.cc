@@ -199,8 +199,12 @@ Outcome Dispatcher::Impl::OnBuryFailed(const std::string& job_id, const Error&, 
 
 Outcome Dispatcher::Impl::OnTick(Now now) {
   Draft draft(now, jobs_, last_sequence_);
-  for (RegisteredWorker* silent : workers_.SilentSince(now.monotonic - options_.lease)) {
-    Forget(draft, *silent, "lost", "worker " + silent->name + " has been silent for its lease");
+  for (RegisteredWorker* lost : workers_.LostBy(now.monotonic, Patience())) {
+    Forget(draft, *lost, "lost",
+           "worker " + lost->name +
+               (lost->IsLostBy(now.monotonic, {.silence = options_.lease})
+                    ? " has been silent for its lease"
+                    : " has closed its connection and not come back"));
   }
   for (TaskEntry* task : jobs_.Due(now.monotonic)) OnDeadline(draft, *task);
   NoteSpike(draft, spike_.OnPauseOver(now.monotonic));
@@ -244,13 +248,14 @@ void Dispatcher::Impl::OnDeadline(Draft& draft, TaskEntry& task) {
 
 Outcome Dispatcher::Impl::OnWorkerGone(const std::string& peer, Now now) {
   Draft draft(now, jobs_, last_sequence_);
-  if (RegisteredWorker* worker = workers_.FindInstance(peer)) worker->reachable = false;
+  RegisteredWorker* worker = workers_.FindInstance(peer);
+  if (worker != nullptr && !worker->gone_since) worker->gone_since = now.monotonic;
   return Conclude(draft);
 }
 
 std::optional<MonotonicTime> Dispatcher::Impl::NextDeadline() const {
   std::optional<MonotonicTime> next = jobs_.NextDeadline();
-  for (const auto& other : {workers_.NextSilence(options_.lease), probes_.NextDeadline(),
+  for (const auto& other : {workers_.NextLoss(Patience()), probes_.NextDeadline(),
                             breakers_.NextChange(), spike_.NextChange()}) {
     if (other && (!next || *other < *next)) next = other;
   }

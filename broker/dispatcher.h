@@ -24,6 +24,9 @@ namespace millrace {
 struct DispatcherOptions {
   std::chrono::milliseconds lease{15'000};
   std::chrono::milliseconds beat{5'000};
+  // How long a worker whose connection closed may take to be heard on another. A living one tries
+  // again after 50 to 100 ms, and a few times more within this.
+  std::chrono::milliseconds reconnect{700};
   std::chrono::milliseconds retry_base{1'000};   // backoff: full jitter up to base * 2^n ...
   std::chrono::milliseconds retry_cap{600'000};  // ... and at most this
   int max_infrastructure_failures = 20;
@@ -153,7 +156,9 @@ class Dispatcher {
 
   // Expires leases, ends waits, forgets silent workers. Call it at NextDeadline() or later.
   Outcome OnTick(Now now);
-  // The connection of a worker was seen to break.
+  // The connection of a worker was seen to close. It is given nothing until it is heard again; if
+  // it is not within `reconnect`, it is forgotten, and what it held is requeued. Saying so again of
+  // one that has not been heard since changes nothing.
   Outcome OnWorkerGone(const std::string& peer, Now now);
   // When OnTick has something to do; nullopt: only when something else happens first.
   std::optional<MonotonicTime> NextDeadline() const;

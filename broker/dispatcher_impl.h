@@ -90,6 +90,9 @@ class Dispatcher::Impl {
 
  private:
   // dispatcher.cc
+  PatienceWithWorkers Patience() const {
+    return {.silence = options_.lease, .reconnect = options_.reconnect};
+  }
   void Restore(JobEntry& entry, Now now);
   void RestoreAll(Snapshot snapshot, Now now);
   void OnDeadline(Draft& draft, TaskEntry& task);

@@ -26,7 +26,7 @@ nlohmann::json BreakerJson(const WorkerBreakers::View& breaker, Now now) {
 }
 
 std::string_view StateOf(const RegisteredWorker& worker) {
-  if (!worker.reachable) return "unreachable";
+  if (worker.gone_since) return "unreachable";
   if (worker.draining) return "draining";
   return worker.leases.empty() ? "idle" : "busy";
 }

@@ -81,7 +81,7 @@ Outcome Dispatcher::Impl::OnWorker(const std::string& peer, const Message& messa
   }
   if (known != nullptr) {
     // Whoever is heard can be reached; after a goodbye there is nobody.
-    if (RegisteredWorker* heard = workers_.FindInstance(peer)) heard->reachable = true;
+    if (RegisteredWorker* heard = workers_.FindInstance(peer)) heard->gone_since.reset();
   } else if (type != worker::kRegister && type != worker::kGoodbye) {
     draft.Send(peer, worker::kUnknownWorker, message.id, nlohmann::json::object());
   }

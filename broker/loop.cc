@@ -84,7 +84,7 @@ Broker::Broker(BrokerOptions options, std::unique_ptr<Ledger> ledger,
       ledger_(std::move(ledger)),
       media_(std::move(media)),
       inventory_(options_.data_dir),
-      sockets_(options_.endpoints),
+      sockets_(options_.endpoints, options_.dispatcher.lease),
       progress_(options_.data_dir / "run" / "progress.log"),
       files_(std::make_unique<FileThread>()),
       effects_(sockets_, peers_, *media_, inventory_, *files_),
@@ -106,7 +106,7 @@ void Broker::Run(int stop_fd) {
       draining_ = true;
       dispatcher_->StartDraining();
     }
-    Step(arrivals.messages);
+    Step(arrivals);
   }
 }
 
@@ -127,7 +127,7 @@ std::optional<milliseconds> Broker::TimeUntilDue() const {
   return *due <= now ? milliseconds(0) : std::chrono::ceil<milliseconds>(*due - now);
 }
 
-void Broker::Step(const std::vector<Received>& messages) {
+void Broker::Step(const Arrivals& arrivals) {
   files_->RunDone();
   LookAtDisk();
   Batch batch;
@@ -137,13 +137,14 @@ void Broker::Step(const std::vector<Received>& messages) {
         *dispatcher_, [this] { return ReadClock(); },
         [&batch](Outcome outcome) { batch.Add(std::move(outcome)); });
   }
-  for (const Received& received : messages) {
+  for (const Received& received : arrivals.messages) {
     if (Take(received, batch)) continue;
     // What was decided before is sound; what is in memory now may not be.
     Settle(std::exchange(batch, {}));
     MakeDispatcher();
     batch.Add(dispatcher_->Resume(ReadClock()));
   }
+  TakeClosed(arrivals.closed, batch);
   if (suspension_) {
     Settle(std::move(batch));
     TryToResume();
@@ -259,6 +260,15 @@ void Broker::RefuseRemovedUpload(const Message& submit) const {
               "the upload " + upload + " was not used in time and is gone");
 }
 
+void Broker::TakeClosed(const std::vector<std::string>& peers, Batch& batch) {
+  for (const std::string& peer : peers) {
+    for (const std::string& instance : peers_.Close(peer, clock_.Now())) {
+      // A dispatcher that is made anew gives every lease its time.
+      if (!suspension_) batch.Add(dispatcher_->OnWorkerGone(instance, ReadClock()));
+    }
+  }
+}
+
 void Broker::TakeWorker(const Received& received, Batch& batch) {
   const Message message = DecodeMessage(received.frames);
   CheckWorkerMessage(message);
@@ -266,6 +276,10 @@ void Broker::TakeWorker(const Received& received, Batch& batch) {
   peers_.Learn(instance, received.peer, clock_.Now());
   if (!suspension_) {
     batch.Add(dispatcher_->OnWorker(instance, message, ReadClock()));
+    // These were the last words of a process, read after its end was told.
+    if (!peers_.IsConnected(instance)) {
+      batch.Add(dispatcher_->OnWorkerGone(instance, ReadClock()));
+    }
   } else if (message.type == worker::kBeat) {
     batch.effects.emplace_back(SendToWorker{
         .instance = instance,

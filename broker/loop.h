@@ -82,7 +82,7 @@ class Broker {
 
   Now ReadClock() const;
   std::optional<std::chrono::milliseconds> TimeUntilDue() const;
-  void Step(const std::vector<Received>& messages);
+  void Step(const Arrivals& arrivals);
   // Handles one message; its errors are answered. Returns false if the dispatcher's state is in
   // doubt.
   bool Take(const Received& received, Batch& batch);
@@ -90,6 +90,8 @@ class Broker {
   // A redrive or a purge: of jobs that are not in memory.
   void TakeAboutDead(const Received& received, const Message& message, Batch& batch);
   void TakeWorker(const Received& received, Batch& batch);
+  // Connections of workers that have closed.
+  void TakeClosed(const std::vector<std::string>& peers, Batch& batch);
   // Whether the request is answered from the ledger although its type changes things: its job is
   // not in memory (any more), or it asks only what would be done.
   bool IsRead(const Message& message, const Batch& batch) const;

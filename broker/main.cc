@@ -3,6 +3,8 @@
 #include <cerrno>
 #include <csignal>
 #include <iostream>
+#include <memory>
+#include <utility>
 
 #include "broker/data_lock.h"
 #include "broker/ledger.h"
@@ -49,6 +51,9 @@ void AddSettings(SettingsParser& parser, Settings& settings) {
   DispatcherOptions& dispatcher = settings.dispatcher;
   parser.Add("lease", dispatcher.lease, "Silence after which a worker's tasks are given to others");
   parser.Add("beat", dispatcher.beat, "Time between a worker's beats; well below the lease");
+  parser.Add("reconnect", dispatcher.reconnect,
+             "Time for a worker whose connection closed to come back before its tasks are given to "
+             "others");
   parser.Add("retry-base", dispatcher.retry_base,
              "Longest wait before the first retry of a task; doubles with each");
   parser.Add("retry-cap", dispatcher.retry_cap, "Longest wait before any retry");
@@ -103,6 +108,9 @@ void CheckSettings(Settings& settings) {
   if (settings.dispatcher.beat * 2 >= settings.dispatcher.lease) {
     refuse("--lease must be more than twice --beat");
   }
+  if (settings.dispatcher.reconnect < std::chrono::milliseconds(0)) {
+    refuse("--reconnect starts at 0");
+  }
   if (settings.dispatcher.retry_cap < settings.dispatcher.retry_base) {
     refuse("--retry-cap must not be less than --retry-base");
   }
@@ -146,19 +154,26 @@ void Serve(const Settings& settings) {
   // Held until everything below is closed: a socket file must not be unlinked under a successor.
   const DataLock lock(common.data_dir);
   const SystemClock clock;
+  const MonotonicTime begun = clock.Now();
+  std::unique_ptr<Ledger> ledger = OpenSqliteLedger(common.data_dir / "ledger.db");
+  const MonotonicTime opened = clock.Now();
   Broker broker({.data_dir = common.data_dir,
                  .endpoints = {.client = common.client_endpoint,
                                .worker = common.worker_endpoint,
                                .event = common.event_endpoint},
                  .dispatcher = settings.dispatcher,
                  .janitor = settings.janitor},
-                OpenSqliteLedger(common.data_dir / "ledger.db"),
-                OpenFolderMediaStore({.data_dir = common.data_dir}), clock);
+                std::move(ledger), OpenFolderMediaStore({.data_dir = common.data_dir}), clock);
+  const auto seconds = [](MonotonicTime::duration time) {
+    return std::chrono::duration<double>(time).count();
+  };
   LogInfo("ready", {{"version", kVersion},
                     {"data_dir", common.data_dir.string()},
                     {"client_endpoint", common.client_endpoint},
                     {"worker_endpoint", common.worker_endpoint},
-                    {"event_endpoint", common.event_endpoint}});
+                    {"event_endpoint", common.event_endpoint},
+                    {"ledger_check_seconds", seconds(opened - begun)},
+                    {"load_seconds", seconds(clock.Now() - opened)}});
   broker.Run(signals.get());
   LogInfo("stopped");
 }

@@ -2,6 +2,7 @@
 
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "core/clock.h"
 
@@ -12,9 +13,16 @@ namespace millrace {
 // the broker's loop.
 class PeerBook {
  public:
+  // What comes late from a connection that has closed teaches nothing: its worker may have come
+  // back on another one long ago.
   void Learn(const std::string& instance, const std::string& peer, MonotonicTime now);
+  // Returns the instances that were last heard on it.
+  std::vector<std::string> Close(const std::string& peer, MonotonicTime now);
+
   // Returns nullptr for an instance that was never heard or has long been silent.
   const std::string* Find(const std::string& instance) const;
+  // Whether what the instance was last heard on has not closed since.
+  bool IsConnected(const std::string& instance) const;
 
  private:
   struct Entry {
@@ -22,9 +30,11 @@ class PeerBook {
     MonotonicTime heard;
   };
 
-  void ForgetSilent(MonotonicTime now);
+  void ForgetOld(MonotonicTime now);
 
   std::unordered_map<std::string, Entry> entries_;
+  std::unordered_map<std::string, MonotonicTime>
+      closed_;  // connections, and when; never used again
 };
 
 }  // namespace millrace

@@ -1,7 +1,11 @@
 #include "broker/sockets.h"
 
+#include <algorithm>
 #include <array>
+#include <cstring>
 #include <filesystem>
+#include <unordered_map>
+#include <utility>
 #include <zmq.hpp>
 
 #include "core/files.h"
@@ -23,9 +27,11 @@ constexpr int kReceiveWater = 1'000;
 constexpr int kLingerMs = 500;
 constexpr int kHandshakeMs = 5'000;
 // Finds a connection that ended without a word (a pulled cable, a frozen host). Leases do not hang
-// on it: they end by their own clock.
+// on it: they end by their own clock, and a worker's connection is not given up before.
 constexpr int kHeartbeatMs = 5'000;
-constexpr int kHeartbeatTimeoutMs = 15'000;
+constexpr milliseconds kHeartbeatTimeout{15'000};
+constexpr milliseconds kLongestHeartbeatTimeout = std::chrono::hours(24);  // it is an int there
+constexpr const char* kEndsEndpoint = "inproc://ends-of-workers";
 
 void CreateFolderOf(const std::string& endpoint) {
   constexpr std::string_view kScheme = "ipc://";
@@ -44,7 +50,7 @@ void Bind(zmq::socket_t& socket, const std::string& endpoint, const char* what) 
   }
 }
 
-zmq::socket_t MakeRouter(zmq::context_t& context) {
+zmq::socket_t MakeRouter(zmq::context_t& context, milliseconds silence) {
   zmq::socket_t socket(context, zmq::socket_type::router);
   socket.set(zmq::sockopt::linger, kLingerMs);
   socket.set(zmq::sockopt::maxmsgsize, kMaxFrameBytes);
@@ -56,7 +62,7 @@ zmq::socket_t MakeRouter(zmq::context_t& context) {
   socket.set(zmq::sockopt::router_handover, true);
   socket.set(zmq::sockopt::handshake_ivl, kHandshakeMs);
   socket.set(zmq::sockopt::heartbeat_ivl, kHeartbeatMs);
-  socket.set(zmq::sockopt::heartbeat_timeout, kHeartbeatTimeoutMs);
+  socket.set(zmq::sockopt::heartbeat_timeout, static_cast<int>(silence.count()));
   return socket;
 }
 
@@ -68,14 +74,67 @@ zmq::socket_t MakePublisher(zmq::context_t& context) {
   return socket;
 }
 
-// Returns nullopt if nothing is there.
-std::optional<Received> TakeOne(zmq::socket_t& socket, Door door) {
+// Tells which connection it is that has closed. ZeroMQ names it by its descriptor alone, and so
+// does what a connection brings.
+class Ends {
+ public:
+  Ends(zmq::context_t& context, zmq::socket_t& watched) : told_(context, zmq::socket_type::pair) {
+    if (zmq_socket_monitor(watched.handle(), kEndsEndpoint, ZMQ_EVENT_DISCONNECTED) != 0) {
+      throw zmq::error_t();
+    }
+    told_.set(zmq::sockopt::linger, 0);
+    // ZeroMQ's own thread waits where there is no room.
+    told_.set(zmq::sockopt::rcvhwm, 0);
+    told_.connect(kEndsEndpoint);
+  }
+
+  void* handle() { return told_.handle(); }
+
+  void Hear(int fd, const std::string& peer) {
+    const auto [at, is_new] = peers_.try_emplace(fd, peer);
+    if (is_new || at->second == peer) return;
+    // The descriptor is in use again. That of its last user has been told by now.
+    ReadTold();
+    peers_[fd] = peer;
+  }
+
+  std::vector<std::string> Take() {
+    ReadTold();
+    return std::exchange(closed_, {});
+  }
+
+ private:
+  void ReadTold() {
+    zmq::message_t event;
+    zmq::message_t endpoint;
+    while (told_.recv(event, zmq::recv_flags::dontwait)) {
+      if (event.more() && !told_.recv(endpoint, zmq::recv_flags::none)) return;
+      // 16 bits of event, 32 of value: the descriptor.
+      uint32_t fd = 0;
+      if (event.size() < sizeof(uint16_t) + sizeof(fd)) continue;
+      std::memcpy(&fd, event.data<char>() + sizeof(uint16_t), sizeof(fd));
+      if (auto peer = peers_.extract(static_cast<int>(fd))) {
+        closed_.push_back(std::move(peer.mapped()));
+      }
+    }
+  }
+
+  zmq::socket_t told_;
+  std::unordered_map<int, std::string> peers_;  // by the descriptor of its connection
+  std::vector<std::string> closed_;
+};
+
+// Returns nullopt if nothing is there. `ends`, if there is one, learns whose it is.
+std::optional<Received> TakeOne(zmq::socket_t& socket, Door door, Ends* ends) {
   zmq::message_t part;
   if (!socket.recv(part, zmq::recv_flags::dontwait)) return std::nullopt;
   Received received{.door = door, .peer = part.to_string(), .frames = {}};
   // The parts of a message arrive together, so that none of these waits.
   while (part.more()) {
     if (!socket.recv(part, zmq::recv_flags::none)) break;
+    // The ROUTER's own frame in front does not always say where it comes from.
+    const int fd = received.frames.empty() ? zmq_msg_get(part.handle(), ZMQ_SRCFD) : -1;
+    if (ends != nullptr && fd >= 0) ends->Hear(fd, received.peer);
     if (received.frames.size() < kFramesKept) received.frames.push_back(part.to_string());
   }
   return received;
@@ -117,15 +176,23 @@ Message AskBroker(const std::string& endpoint, const Message& request, milliseco
 }
 
 struct Sockets::Impl {
+  explicit Impl(milliseconds lease)
+      : worker(MakeRouter(context, std::clamp(lease, kHeartbeatTimeout, kLongestHeartbeatTimeout))),
+        ends(context, worker) {}
+  // ZeroMQ waits for ever if the reader of a monitor is closed before what it watches.
+  ~Impl() { worker.close(); }
+
   zmq::context_t context{1};
-  zmq::socket_t client = MakeRouter(context);
-  zmq::socket_t worker = MakeRouter(context);
+  zmq::socket_t client = MakeRouter(context, kHeartbeatTimeout);
+  zmq::socket_t worker;
   zmq::socket_t event = MakePublisher(context);
+  Ends ends;
 
   zmq::socket_t& Of(Door door) { return door == Door::kClient ? client : worker; }
 };
 
-Sockets::Sockets(const Endpoints& endpoints) : impl_(std::make_unique<Impl>()) {
+Sockets::Sockets(const Endpoints& endpoints, milliseconds lease)
+    : impl_(std::make_unique<Impl>(lease)) {
   Bind(impl_->client, endpoints.client, "client");
   Bind(impl_->worker, endpoints.worker, "worker");
   Bind(impl_->event, endpoints.event, "event");
@@ -135,10 +202,11 @@ Sockets::~Sockets() = default;
 
 Arrivals Sockets::Receive(int stop_fd, int wake_fd, std::optional<milliseconds> timeout,
                           size_t limit) {
-  std::array<zmq::pollitem_t, 4> items{{{impl_->worker.handle(), 0, ZMQ_POLLIN, 0},
+  std::array<zmq::pollitem_t, 5> items{{{impl_->worker.handle(), 0, ZMQ_POLLIN, 0},
                                         {impl_->client.handle(), 0, ZMQ_POLLIN, 0},
                                         {nullptr, stop_fd, ZMQ_POLLIN, 0},
-                                        {nullptr, wake_fd, ZMQ_POLLIN, 0}}};
+                                        {nullptr, wake_fd, ZMQ_POLLIN, 0},
+                                        {impl_->ends.handle(), 0, ZMQ_POLLIN, 0}}};
   try {
     zmq::poll(items, timeout.value_or(milliseconds(-1)));
   } catch (const zmq::error_t& error) {
@@ -148,11 +216,13 @@ Arrivals Sockets::Receive(int stop_fd, int wake_fd, std::optional<milliseconds> 
   arrivals.stop = (items[2].revents & ZMQ_POLLIN) != 0;
   for (const Door door : {Door::kWorker, Door::kClient}) {
     for (size_t taken = 0; taken < limit; ++taken) {
-      std::optional<Received> received = TakeOne(impl_->Of(door), door);
+      std::optional<Received> received =
+          TakeOne(impl_->Of(door), door, door == Door::kWorker ? &impl_->ends : nullptr);
       if (!received) break;
       arrivals.messages.push_back(std::move(*received));
     }
   }
+  arrivals.closed = impl_->ends.Take();
   return arrivals;
 }
 

@@ -30,6 +30,10 @@ struct Received {
 
 struct Arrivals {
   std::vector<Received> messages;
+  // Connections of workers that have closed: the peer did so, or its process is gone. What they had
+  // brought may still come. One that was never heard, or that ends without a word (a frozen or
+  // unplugged host), is not among them.
+  std::vector<std::string> closed;
   bool stop = false;  // the stop descriptor is readable
 };
 
@@ -48,14 +52,15 @@ Message AskBroker(const std::string& endpoint, const Message& request,
 // used by its thread alone. Nothing in here blocks except Receive().
 class Sockets {
  public:
-  // Binds; a stale ipc socket file is replaced. Throws Error{kInvalidRequest} naming the endpoint
-  // that cannot be bound.
-  explicit Sockets(const Endpoints& endpoints);
+  // Binds; a stale ipc socket file is replaced. A worker's connection that is dead silent is closed
+  // by us, but not before `lease`. Throws Error{kInvalidRequest} naming the endpoint that cannot be
+  // bound.
+  Sockets(const Endpoints& endpoints, std::chrono::milliseconds lease);
   ~Sockets();
 
-  // Waits until a message has arrived, `stop_fd` or `wake_fd` is readable or `timeout` is over
-  // (nullopt: for ever), then takes what is there: at most `limit` messages from each door,
-  // workers' first.
+  // Waits until a message has arrived, a worker's connection has closed, `stop_fd` or `wake_fd` is
+  // readable or `timeout` is over (nullopt: for ever), then takes what is there: at most `limit`
+  // messages from each door, workers' first.
   Arrivals Receive(int stop_fd, int wake_fd, std::optional<std::chrono::milliseconds> timeout,
                    size_t limit);
 

@@ -27,6 +27,12 @@ RegisteredWorker ParseRegister(const std::string& instance, const nlohmann::json
   }
 }
 
+MonotonicTime RegisteredWorker::LostAt(const PatienceWithWorkers& patience) const {
+  const MonotonicTime silent = last_beat + patience.silence;
+  if (!gone_since || !patience.reconnect) return silent;
+  return std::min(silent, *gone_since + *patience.reconnect);
+}
+
 RegisteredWorker* WorkerRegistry::FindInstance(const std::string& instance) {
   const auto found = instances_.find(instance);
   return found == instances_.end() ? nullptr : found->second;
@@ -119,21 +125,22 @@ void WorkerRegistry::HoldBackUnless(const std::function<bool(const std::string& 
   for (auto& [name, worker] : workers_) worker.held_back = !may_take(name);
 }
 
-std::optional<MonotonicTime> WorkerRegistry::NextSilence(std::chrono::milliseconds lease) const {
+std::optional<MonotonicTime> WorkerRegistry::NextLoss(const PatienceWithWorkers& patience) const {
   std::optional<MonotonicTime> next;
   for (const auto& [name, worker] : workers_) {
-    const MonotonicTime end = worker.last_beat + lease;
+    const MonotonicTime end = worker.LostAt(patience);
     if (!next || end < *next) next = end;
   }
   return next;
 }
 
-std::vector<RegisteredWorker*> WorkerRegistry::SilentSince(MonotonicTime time) {
-  std::vector<RegisteredWorker*> silent;
+std::vector<RegisteredWorker*> WorkerRegistry::LostBy(MonotonicTime time,
+                                                      const PatienceWithWorkers& patience) {
+  std::vector<RegisteredWorker*> lost;
   for (auto& [name, worker] : workers_) {
-    if (worker.last_beat <= time) silent.push_back(&worker);
+    if (worker.IsLostBy(time, patience)) lost.push_back(&worker);
   }
-  return silent;
+  return lost;
 }
 
 }  // namespace millrace

@@ -16,6 +16,13 @@
 
 namespace millrace {
 
+// How long a worker may take until it is given up.
+struct PatienceWithWorkers {
+  std::chrono::milliseconds silence{0};  // since its last beat
+  // Since its connection closed; nullopt: that alone is no reason.
+  std::optional<std::chrono::milliseconds> reconnect = std::nullopt;
+};
+
 // A worker process that has registered and has been heard of since.
 struct RegisteredWorker {
   std::string name;
@@ -31,17 +38,22 @@ struct RegisteredWorker {
   WallTime registered_at{};
   MonotonicTime last_beat{};
   bool draining = false;
-  bool reachable = true;           // false: its connection broke and it has not been heard since
-  bool held_back = false;          // its circuit breaker lets it have no task
-  std::vector<TaskEntry*> leases;  // current ones, also those being cancelled
-  int probes = 0;                  // under way
+  std::optional<MonotonicTime> gone_since;  // its connection closed, it has not been heard since
+  bool held_back = false;                   // its circuit breaker lets it have no task
+  std::vector<TaskEntry*> leases;           // current ones, also those being cancelled
+  int probes = 0;                           // under way
 
   // Whether it may be given new tasks at all.
   bool Accepts() const { return IsUp() && !held_back; }
   // Whether it is there to stay.
-  bool IsUp() const { return !draining && reachable; }
+  bool IsUp() const { return !draining && !gone_since; }
   int FreeSlots() const {
     return Accepts() ? std::max(0, slots - static_cast<int>(leases.size())) : 0;
+  }
+  // When it is given up unless it is heard.
+  MonotonicTime LostAt(const PatienceWithWorkers& patience) const;
+  bool IsLostBy(MonotonicTime time, const PatienceWithWorkers& patience) const {
+    return LostAt(patience) <= time;
   }
   int FreeProbeSlots() const { return IsUp() ? std::max(0, probe_slots - probes) : 0; }
 };
@@ -81,9 +93,9 @@ class WorkerRegistry {
   // Has `may_take` say of each worker whether it is held back.
   void HoldBackUnless(const std::function<bool(const std::string& name)>& may_take);
 
-  // When the first worker has been silent for `lease`.
-  std::optional<MonotonicTime> NextSilence(std::chrono::milliseconds lease) const;
-  std::vector<RegisteredWorker*> SilentSince(MonotonicTime time);
+  // When the first worker is given up.
+  std::optional<MonotonicTime> NextLoss(const PatienceWithWorkers& patience) const;
+  std::vector<RegisteredWorker*> LostBy(MonotonicTime time, const PatienceWithWorkers& patience);
 
   const std::map<std::string, RegisteredWorker>& by_name() const { return workers_; }
 

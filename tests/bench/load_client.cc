@@ -100,7 +100,7 @@ class Load {
     start_ = Clock::now();
     end_ = start_ + options_.duration;
     SendDue();
-    while (idle_.size() < connections_.size() || Clock::now() < end_) {
+    while (idle_.size() < connections_.size() || (Clock::now() < end_ && !SentAll())) {
       TakeAnswers();
       SendDue();
     }
@@ -122,9 +122,11 @@ class Load {
                         std::chrono::duration<double>(static_cast<double>(sent_) / *options_.rate));
   }
 
+  bool SentAll() const { return options_.limit > 0 && sent_ >= options_.limit; }
+
   void SendDue() {
     const auto now = Clock::now();
-    while (!idle_.empty() && now < end_) {
+    while (!idle_.empty() && now < end_ && !SentAll()) {
       const auto due = NextDue(now);
       if (due > now || due >= end_) break;
       connections_[idle_.back()].Send(request_, due);

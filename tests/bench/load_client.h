@@ -16,6 +16,7 @@ struct LoadOptions {
   int expected_status = 202;
   int connections = 64;
   std::chrono::milliseconds duration{5'000};
+  size_t limit = 0;  // requests after which it ends earlier; 0: none
   // Requests per second of all connections together; unset: each sends again once it is answered.
   std::optional<double> rate;
 };

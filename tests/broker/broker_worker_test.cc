@@ -113,6 +113,85 @@ TEST_F(BrokerWorkerTest, FindsAWorkerAgainThatComesBackOnAnotherConnection) {
   EXPECT_EQ(again.Expect("assign").body.at("job"), second);
 }
 
+// What happens in these tests cannot be the end of a lease.
+class ConnectionTest : public BrokerWorkerTest {
+ protected:
+  ConnectionTest() { options_.dispatcher.lease = std::chrono::hours(1); }
+
+  void AwaitWorkerState(const std::string& name, const std::string& state) {
+    const auto deadline = std::chrono::steady_clock::now() + kPatience;
+    json workers;
+    while (std::chrono::steady_clock::now() < deadline) {
+      workers = client_->Ask("workers", json::object()).body.at("workers");
+      for (const json& worker : workers) {
+        if (worker.at("name") == name && worker.at("state") == state) return;
+      }
+    }
+    FAIL() << name << " is not " << state << ": " << workers.dump();
+  }
+};
+
+TEST_F(ConnectionTest, GivesTheTasksOfAProcessThatIsGoneToAnotherWorker) {
+  std::optional<ScriptedWorker> killed(std::in_place, Endpoint("worker"), "host/killed");
+  killed->Register();
+  const std::string job = SubmitJob(*client_);
+  const Message first = killed->Expect("assign");
+  ScriptedWorker other(Endpoint("worker"), "host/other");
+  other.Register();
+  killed.reset();  // the kernel closes what a killed process had open
+  const Message second = other.Expect("assign");
+  EXPECT_EQ(second.body.at("task"), first.body.at("task"));
+  EXPECT_GT(second.body.at("fence").get<Fence>(), first.body.at("fence").get<Fence>());
+  EXPECT_EQ(GetJob(*client_, job).at("job").at("attempt"), 1);
+}
+
+TEST_F(ConnectionTest, TakesTheLastWordsOfAProcessThatIsGone) {
+  std::optional<ScriptedWorker> worker(std::in_place, Endpoint("worker"), "host/1");
+  worker->slots = 2;
+  worker->Register();
+  const std::string done = SubmitJob(*client_);
+  const Message assign = worker->Expect("assign");
+  const std::string other = SubmitJob(*client_);
+  worker->Expect("assign");
+  // The broker reads it after the connection has closed.
+  disk_->Hold();
+  const std::string id = client_->Send("submit", SubmitBody(samples::SmallJob()));
+  disk_->AwaitHeldCommit();
+  worker->Send("finished", MakeFiles(*worker, assign));
+  worker->SendBeforeClosing();
+  worker.reset();
+  disk_->Release();
+  AwaitState(*client_, done, "succeeded");
+  AwaitState(*client_, other, "queued");
+}
+
+class PatientTest : public ConnectionTest {
+ protected:
+  PatientTest() { options_.dispatcher.reconnect = std::chrono::hours(1); }
+};
+
+TEST_F(PatientTest, AConnectionThatBreaksCostsALivingWorkerNothing) {
+  std::optional<ScriptedWorker> worker(std::in_place, Endpoint("worker"), "host/1");
+  worker->Register();
+  const std::string job = SubmitJob(*client_);
+  const Message assign = worker->Expect("assign");
+  const json report = MakeFiles(*worker, assign);
+  const std::string instance = worker->instance();
+  worker.reset();
+  AwaitWorkerState("host/1", "unreachable");
+
+  ScriptedPeer again(Endpoint("worker"));
+  EXPECT_EQ(again
+                .Ask("beat", {{"instance", instance},
+                              {"draining", false},
+                              {"tasks", json::array({ScriptedWorker::Running(assign, 1)})}})
+                .type,
+            "orders");
+  AwaitWorkerState("host/1", "busy");
+  EXPECT_EQ(again.Ask("finished", report).type, "ack");
+  AwaitState(*client_, job, "succeeded");
+}
+
 class ShortLeaseTest : public BrokerWorkerTest {
  protected:
   ShortLeaseTest() {

@@ -245,6 +245,60 @@ TEST_F(LeaseTest, GivesNothingToAWorkerWhoseConnectionBrokeUntilItIsHeard) {
   EXPECT_EQ(State(waiting), JobState::kRunning);
 }
 
+TEST_F(LeaseTest, RequeuesWhatAWorkerHeldThatClosedItsConnectionAndDidNotComeBack) {
+  Register("host/1");
+  const std::string id = Submit();
+  Register("host/2");
+  Do(dispatcher->OnWorkerGone("host/1#1", now()));
+  ASSERT_EQ(dispatcher->NextDeadline(), clock.Now() + 700ms);
+  Advance(400ms);
+  // As of a message that could not be delivered; it has been gone since the first time.
+  Do(dispatcher->OnWorkerGone("host/1#1", now()));
+  EXPECT_EQ(FenceOf(id), 1);
+  Advance(300ms);
+  EXPECT_EQ(books.attempt(1).outcome, "lost");
+  EXPECT_EQ(books.attempt(1).failure["error"]["code"], "worker_lost");
+  EXPECT_EQ(FenceOf(id), 2);
+  EXPECT_EQ(TaskOf(id).last_worker, "host/2");
+  EXPECT_EQ(TaskOf(id).attempts_spent, 0);
+  EXPECT_EQ(Announced("worker").at(0)["event"], "lost");
+  // If it lived after all, it is told that it is too late.
+  Beat("host/1#1", {BeatTask(TaskOf(id).id, 1)});
+  EXPECT_EQ(Sent("host/1#1", "unknown_worker").size(), 1u);
+  Worker("host/1#1", "register", RegisterBody("host/1", 1, Names({{TaskOf(id).id, 1}})));
+  EXPECT_EQ(Sent("host/1#1", "registered").at(0).body["lost"].size(), 1u);
+}
+
+TEST_F(LeaseTest, KeepsTheTasksOfAWorkerThatComesBackOnAnotherConnection) {
+  Register("host/1");
+  const std::string id = Submit();
+  Register("host/2");
+  for (int i = 0; i < 3; ++i) {
+    Do(dispatcher->OnWorkerGone("host/1#1", now()));
+    Advance(699ms);
+    BeatAll("host/1");
+  }
+  BeatAll("host/2");
+  Advance(14s);
+  EXPECT_EQ(FenceOf(id), 1);
+  EXPECT_EQ(books.attempt(1).outcome, "running");
+  // Registering again does as well.
+  Do(dispatcher->OnWorkerGone("host/1#1", now()));
+  Worker("host/1#1", "register", RegisterBody("host/1", 1, Names({{TaskOf(id).id, 1}})));
+  Advance(10s);
+  EXPECT_EQ(books.attempt(1).outcome, "running");
+}
+
+TEST_F(LeaseTest, DoesNotWaitForTheConnectionOfAWorkerWhoseLeaseIsOver) {
+  options.reconnect = 60s;
+  Start();
+  Register("host/1");
+  const std::string id = Submit();
+  Do(dispatcher->OnWorkerGone("host/1#1", now()));
+  Advance(15s);
+  EXPECT_EQ(State(id), JobState::kQueued);
+}
+
 TEST_F(LeaseTest, GivesEachLeaseOneGracePeriodAfterARestart) {
   Register("host/1", 2);
   const std::string claimed = Submit();

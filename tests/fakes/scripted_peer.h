@@ -36,6 +36,12 @@ class ScriptedPeer {
     }
   }
 
+  // What has been sent arrives even if this peer is destroyed next.
+  void SendBeforeClosing() {
+    const std::chrono::milliseconds patience = kPatience;
+    socket_.set(zmq::sockopt::linger, static_cast<int>(patience.count()));
+  }
+
   // Returns the message id.
   std::string Send(const std::string& type, const nlohmann::json& body) {
     const Message message{.type = type, .id = NewMessageId(), .body = body};

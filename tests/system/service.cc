@@ -46,7 +46,7 @@ Service::~Service() {
 
 std::unique_ptr<Program> Service::Start(const std::string& program, const std::string& log,
                                         std::vector<std::string> arguments) {
-  const fs::path log_file = temp_.path() / (log + ".log");
+  const fs::path log_file = LogOf(log);
   arguments.insert(arguments.begin(), {"--data-dir", data_dir_.string()});
   return std::make_unique<Program>(Command{.program = ProgramPath(program),
                                            .arguments = std::move(arguments),

@@ -54,6 +54,10 @@ class Service {
   const std::string& url() const { return url_; }
   Client& client() { return *client_; }
 
+  // The log of a program, over all its starts: "broker", "api", "worker-1" for the first worker.
+  std::filesystem::path LogOf(const std::string& program) const {
+    return temp_.path() / (program + ".log");
+  }
   // The end of each program's log.
   std::string Logs() const;
 
