@@ -54,7 +54,12 @@ class CommandLine {
 
  private:
   CLI::App* Command(const std::string& name, const std::string& help, std::function<int()> run) {
-    CLI::App* command = app_.add_subcommand(name, help);
+    return Command(app_, name, help, std::move(run));
+  }
+
+  CLI::App* Command(CLI::App& parent, const std::string& name, const std::string& help,
+                    std::function<int()> run) {
+    CLI::App* command = parent.add_subcommand(name, help);
     command->callback([this, run = std::move(run)] { run_ = run; });
     return command;
   }
@@ -62,7 +67,12 @@ class CommandLine {
   // A command that talks to a service which runs already.
   CLI::App* ClientCommand(const std::string& name, const std::string& help,
                           std::function<int()> run) {
-    CLI::App* command = Command(name, help, std::move(run));
+    return ClientCommand(app_, name, help, std::move(run));
+  }
+
+  CLI::App* ClientCommand(CLI::App& parent, const std::string& name, const std::string& help,
+                          std::function<int()> run) {
+    CLI::App* command = Command(parent, name, help, std::move(run));
     command->add_option("--url", client_.url, "Where the service is")
         ->envname("MILLRACE_URL")
         ->capture_default_str();
@@ -115,14 +125,8 @@ class CommandLine {
     up.add_option("--slots", up_.slots, "Tasks that each worker runs at the same time")
         ->check(CLI::Range(1, 1024))
         ->capture_default_str();
-    up.add_option_function<double>(
-          "--drain-timeout",
-          [this](const double& seconds) {
-            up_.drain_timeout = std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000));
-          },
-          "How long running tasks may take to finish when it is stopped, in seconds")
-        ->check(CLI::Range(0.0, 86'400.0))
-        ->default_str("10");
+    AddSeconds(up, "--drain-timeout", up_.drain_timeout,
+               "How long running tasks may take to finish when it is stopped, in seconds", "10");
     up.add_option("--programs-dir", up_.programs_dir,
                   "Folder of the service's programs (default: beside this one)");
     up.add_option("--log-level", up_.log_level, "Lowest level logged")
@@ -150,9 +154,21 @@ class CommandLine {
     submit->add_option("--duration", submit_.duration_seconds, "Use that many seconds of it");
     submit->add_option("--label", submit_.labels, "KEY=VALUE to find the job by");
     submit->add_option("--external-id", submit_.external_id, "Your own name for the job");
+    submit->add_flag("--force", submit_.force, "Encode it even if it is known to crash encoders");
+    submit->add_option("--idempotency-key", submit_.idempotency_key,
+                       "Under the same key there is never a second job (default: a new one)");
+    AddSeconds(*submit, "--retry-for", submit_.retry_for,
+               "How long to go on asking a service that is away, in seconds", "60");
     submit->add_flag("--wait", submit_.wait, "Show the progress and end when the job ends");
     submit->add_option("--download", submit_.download_dir,
                        "Put the outputs into this folder at the end (implies --wait)");
+    submit->footer(
+        "If an answer is lost or the service is away for the moment, submit asks again under "
+        "the\n"
+        "same key, so that one command makes one job. When it gives up (status 4) it names the "
+        "key:\n"
+        "the same options with it, and the upload's id in place of FILE, find out what became of "
+        "it.");
     // One value for each time the option is given: what follows may be the FILE.
     for (const char* option : {"--preset", "--output", "--label"}) {
       submit->get_option(option)->allow_extra_args(false);
@@ -190,6 +206,20 @@ class CommandLine {
     })->add_option("NAME", preset_, "Preset to show");
     ClientCommand("workers", "List the workers", [this] { return RunWorkers(client_); });
     ClientCommand("queue", "Tell how much there is to do", [this] { return RunQueue(client_); });
+  }
+
+  static void AddSeconds(CLI::App& command, const std::string& name,
+                         std::chrono::milliseconds& value, const std::string& help,
+                         const std::string& shown_default) {
+    command
+        .add_option_function<double>(
+            name,
+            [&value](const double& seconds) {
+              value = std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000));
+            },
+            help)
+        ->check(CLI::Range(0.0, 86'400.0))
+        ->default_str(shown_default);
   }
 
   void AddId(CLI::App* command) { command->add_option("ID", id_, "Job")->required(); }
