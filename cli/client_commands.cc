@@ -13,6 +13,7 @@
 #include "cli/progress_display.h"
 #include "cli/report.h"
 #include "cli/service.h"
+#include "cli/text.h"
 #include "core/error.h"
 #include "core/id.h"
 
@@ -22,6 +23,13 @@ namespace {
 using nlohmann::json;
 
 constexpr int kPageSize = 500;
+
+// A line that says how to look further into a dead job; "" for any other.
+std::string DeadHint(const json& job) {
+  if (job.at("state") != "dead") return "";
+  return "  look further with: millrace dead show " + Printable(job.at("id").get<std::string>()) +
+         "\n";
+}
 
 // Throws Error{kInvalidRequest} unless it can be an Idempotency-Key.
 void CheckKey(const std::string& key) {
@@ -93,7 +101,7 @@ void PrintEnd(const ClientOptions& client, const json& job) {
   if (client.json) {
     Print(job.dump() + "\n");
   } else {
-    Print(DescribeEnd(job, LocalDeadLetter(job.at("id"))));
+    Print(DescribeEnd(job, LocalDeadLetter(job.at("id"))) + DeadHint(job));
   }
 }
 
@@ -173,6 +181,7 @@ int RunShow(const ClientOptions& client, const std::string& id) {
   }
   Print(DescribeJob(job));
   if (const auto folder = LocalDeadLetter(id)) Print("  dead letter " + folder->string() + "\n");
+  Print(DeadHint(job));
   return kExitOk;
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "cli/client_commands.h"
+#include "cli/dead_command_line.h"
 #include "cli/demo.h"
 #include "cli/exit_status.h"
 #include "cli/report.h"
@@ -23,11 +24,16 @@ Exit status, for scripts:
   0  it is done; with --wait, watch: all jobs succeeded
   1  a job ended badly (dead or cancelled), or the command could not do its work
   2  wrong usage, or a request that the service refused as wrong
-  3  no such file, job, upload, output or preset
+  3  no such file, job, upload, output, preset or dead letter
   4  the service cannot be reached, or cannot do it at present
 
 'millrace COMMAND --help' tells more. Results go to standard output, progress and errors to
 standard error. https:// and other hosts work as well: --url, or MILLRACE_URL in the environment.)";
+
+constexpr const char* kSubmitFooter =
+    R"(If an answer is lost or the service is away for the moment, submit asks again under the same key,
+so that one command makes one job. When it gives up (status 4) it names the key: the same options
+with it, and the upload's id in place of FILE, find out what became of it.)";
 
 // The options of all commands, and which command is to run.
 class CommandLine {
@@ -40,6 +46,7 @@ class CommandLine {
     AddServiceCommands();
     AddSubmit();
     AddJobCommands();
+    AddDead();
     AddInfoCommands();
   }
 
@@ -162,13 +169,7 @@ class CommandLine {
     submit->add_flag("--wait", submit_.wait, "Show the progress and end when the job ends");
     submit->add_option("--download", submit_.download_dir,
                        "Put the outputs into this folder at the end (implies --wait)");
-    submit->footer(
-        "If an answer is lost or the service is away for the moment, submit asks again under "
-        "the\n"
-        "same key, so that one command makes one job. When it gives up (status 4) it names the "
-        "key:\n"
-        "the same options with it, and the upload's id in place of FILE, find out what became of "
-        "it.");
+    submit->footer(kSubmitFooter);
     // One value for each time the option is given: what follows may be the FILE.
     for (const char* option : {"--preset", "--output", "--label"}) {
       submit->get_option(option)->allow_extra_args(false);
@@ -208,6 +209,16 @@ class CommandLine {
     ClientCommand("queue", "Tell how much there is to do", [this] { return RunQueue(client_); });
   }
 
+  void AddDead() {
+    AddDeadCommands(
+        app_,
+        [this](CLI::App& parent, const std::string& name, const std::string& help,
+               std::function<int()> run) {
+          return ClientCommand(parent, name, help, std::move(run));
+        },
+        client_, dead_);
+  }
+
   static void AddSeconds(CLI::App& command, const std::string& name,
                          std::chrono::milliseconds& value, const std::string& help,
                          const std::string& shown_default) {
@@ -232,6 +243,7 @@ class CommandLine {
   VerifyOptions verify_;
   SubmitOptions submit_;
   ListOptions list_;
+  DeadCommandLine dead_;
   std::string id_;
   std::vector<std::string> ids_;
   std::string file_;
