@@ -22,9 +22,8 @@ class Watch {
   nlohmann::json ToTheEnd() {
     while (row_.outcome == ProgressRow::Outcome::kNone) {
       const MonotonicTime asked_at = clock_.Now();
-      if (!Ask() && clock_.Now() - asked_at < options_.poll_interval) {
-        std::this_thread::sleep_until(asked_at + options_.poll_interval);
-      }
+      if (Ask() || row_.outcome != ProgressRow::Outcome::kNone) continue;
+      std::this_thread::sleep_until(asked_at + options_.poll_interval);
     }
     return std::move(job_);
   }
