@@ -19,10 +19,11 @@ std::optional<bool> IsRetryable(const json& error) {
   return TraitsOf(*code).retry != RetryClass::kPermanent;
 }
 
-// The signal, by number as the system counts them or by name.
-std::string SignalText(const json& context) {
+// How the encoder's process ended, if that is what went wrong.
+std::string EndText(const json& context) {
   const std::string signal = Text(context, "signal");
-  return signal.empty() || signal.starts_with("SIG") ? signal : "signal " + signal;
+  const std::string status = Text(context, "exit_status");
+  return Joined({signal, status.empty() ? "" : "exit status " + status}, ", ");
 }
 
 std::string MediaAdvice(const json& error) {
@@ -61,6 +62,11 @@ std::string DescribePlace(const json& context) {
   if (Member(context, "byte_offset").is_number()) {
     parts.push_back("byte " + Text(context, "byte_offset"));
   }
+  // Of a process that could say no more.
+  parts.push_back(Text(context, "phase"));
+  if (Member(context, "media_seconds").is_number()) {
+    parts.push_back("after " + FormatShortDuration(Number(context, "media_seconds")) + " of media");
+  }
   return Joined(parts, ", ");
 }
 
@@ -69,8 +75,7 @@ std::string DescribeFacts(const json& error) {
   std::string earlier = Text(error, "earlier_job");
   if (earlier.empty()) earlier = Text(context, "earlier_job");
   std::string text = Line("where", DescribePlace(context)) +
-                     Line("ffmpeg", Text(context, "ffmpeg")) +
-                     Line("ended by", SignalText(context));
+                     Line("ffmpeg", Text(context, "ffmpeg")) + Line("ended by", EndText(context));
   if (!earlier.empty()) {
     text += Line("known from", earlier + "  (millrace dead show " + earlier + ")");
   }

@@ -192,21 +192,24 @@ TEST_F(DeadTest, ShowOfALetterWhoseFolderIsGoneTellsWhatIsStillKnown) {
 TEST_F(DeadTest, ShowOfPoisonTellsTheCrashAndTheJobThatFoundItOut) {
   const ProgramResult result = Run({"dead", "show", kJobId}, [](const FakeHttpRequest&) {
     json letter = WholeLetterOf(kJobId);
-    letter["report"]["error"] = {{"code", "poison"},
-                                 {"blame", "media"},
-                                 {"detail", "encoders crashed on this input 2 times"},
-                                 {"context",
-                                  {{"last_error",
-                                    {{"code", "encoder_crashed"},
-                                     {"detail", "the encoder was ended by SIGSEGV"},
-                                     {"context", {{"stage", "decode"}, {"signal", "SIGSEGV"}}}}},
-                                   {"earlier_job", "job_00"}}}};
+    letter["report"]["error"] = {
+        {"code", "poison"},
+        {"blame", "media"},
+        {"detail", "encoders crashed on this input 2 times"},
+        {"context",
+         {{"last_error",
+           {{"code", "encoder_crashed"},
+            {"detail", "the encoder was ended by SIGSEGV"},
+            {"context",
+             {{"phase", "transcoding"}, {"media_seconds", 3.5}, {"signal", "SIGSEGV"}}}}},
+          {"earlier_job", "job_00"}}}};
     return Json(200, letter);
   });
   EXPECT_THAT(result.out, HasSubstr("  must act    whoever made the file: it ends encoders"));
   EXPECT_THAT(result.out,
               HasSubstr("  the crash   the encoder was ended by SIGSEGV; encoder_crashed\n"));
-  EXPECT_THAT(result.out, HasSubstr("  ended by    SIGSEGV\n"));
+  EXPECT_THAT(result.out, HasSubstr("  where       transcoding, after 3.50 s of media\n"
+                                    "  ended by    SIGSEGV\n"));
   EXPECT_THAT(result.out, HasSubstr("  known from  job_00  (millrace dead show job_00)\n"));
 }
 
