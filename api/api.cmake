@@ -32,6 +32,7 @@ add_custom_command(
 add_library(millrace_api STATIC
   api.cc
   broker_client.cc
+  idempotency_key.cc
   input_facts.cc
   job_list_route.cc
   job_reply.cc

@@ -1,6 +1,7 @@
 # The tests of the API's resources, one file each, against a real server and a
 # scripted broker.
 target_sources(api_tests PRIVATE
+  api_idempotency_test.cc
   api_job_list_test.cc
   api_jobs_test.cc
   api_outputs_test.cc
