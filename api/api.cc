@@ -35,6 +35,10 @@ http::Router Api::MakeRouter() {
   AddOutputRoutes(router, context_);
   AddProbeRoute(router, context_);
   AddPresetRoutes(router, context_);
+  AddDeadLetterRoutes(router, context_);
+  AddDeadLetterFileRoutes(router, context_);
+  AddRedriveRoutes(router, context_);
+  AddPurgeRoutes(router, context_);
   AddServiceRoutes(router, context_);
   return router;
 }

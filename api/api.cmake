@@ -32,6 +32,12 @@ add_custom_command(
 add_library(millrace_api STATIC
   api.cc
   broker_client.cc
+  content_disposition.cc
+  dead_letter_file_routes.cc
+  dead_letter_files.cc
+  dead_letter_routes.cc
+  dead_letters.cc
+  idempotency_key.cc
   input_facts.cc
   job_list_route.cc
   job_reply.cc
@@ -41,6 +47,8 @@ add_library(millrace_api STATIC
   preset_routes.cc
   presets.cc
   probe_route.cc
+  purge_routes.cc
+  redrive_routes.cc
   replies.cc
   request_reader.cc
   service_routes.cc

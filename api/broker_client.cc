@@ -56,6 +56,13 @@ class WakeUp {
   FileDescriptor fd_;
 };
 
+// How a request is sent, and what its sender makes of silence.
+enum class Manner {
+  kRepeated,   // again and again; silence means that the broker is away
+  kOnce,       // once; the broker is asked for signs of life instead
+  kPatiently,  // again and again; silence means that the broker is busy
+};
+
 // One request on its way. `done` is called exactly once.
 struct PendingCall {
   std::string id;
@@ -63,7 +70,7 @@ struct PendingCall {
   Frames frames;
   Time started;
   Time deadline;
-  bool once = false;
+  Manner manner = Manner::kRepeated;
   bool sent = false;
   BrokerClient::Callback done;
 };
@@ -234,8 +241,9 @@ class BrokerClient::Link {
     if (found == pending_.end()) return;
     PendingCall& call = *found->second;
     const Time now = Now();
-    if (now - std::max(call.started, last_heard_) >= options_.deadline ||
-        (!call.once && now >= call.deadline)) {
+    const bool silent = now - std::max(call.started, last_heard_) >= options_.deadline;
+    const bool once = call.manner == Manner::kOnce;
+    if ((silent && call.manner != Manner::kPatiently) || (!once && now >= call.deadline)) {
       Finish(id, Error(ErrorCode::kBrokerUnavailable, "the broker does not answer; try again"));
       return;
     }
@@ -243,8 +251,8 @@ class BrokerClient::Link {
       Finish(id, Error(ErrorCode::kDeadlineExceeded, "no answer within the time allowed"));
       return;
     }
-    if (call.sent && !call.once) Send(call);
-    if (call.sent && call.once) {
+    if (call.sent && !once) Send(call);
+    if (call.sent && once) {
       TrySend(EncodeMessage({.type = std::string(client::kPing), .id = NewMessageId()}));
     }
     PlanLook(call);
@@ -333,7 +341,7 @@ namespace {
 
 // Encoded here, on the caller's thread: the link thread is shared by all.
 std::shared_ptr<PendingCall> MakeCall(std::string_view type, nlohmann::json body,
-                                      milliseconds deadline, bool once,
+                                      milliseconds deadline, Manner manner,
                                       BrokerClient::Callback done) {
   auto call = std::make_shared<PendingCall>();
   call->id = NewMessageId();
@@ -341,7 +349,7 @@ std::shared_ptr<PendingCall> MakeCall(std::string_view type, nlohmann::json body
   call->frames = EncodeMessage({.type = call->type, .id = call->id, .body = std::move(body)});
   call->started = Now();
   call->deadline = call->started + deadline;
-  call->once = once;
+  call->manner = manner;
   call->done = std::move(done);
   return call;
 }
@@ -350,12 +358,27 @@ std::shared_ptr<PendingCall> MakeCall(std::string_view type, nlohmann::json body
 
 void BrokerClient::Call(std::string_view type, nlohmann::json body, Callback done) {
   link_->Start(
-      MakeCall(type, std::move(body), options().deadline, /*once=*/false, std::move(done)));
+      MakeCall(type, std::move(body), options().deadline, Manner::kRepeated, std::move(done)));
 }
 
 void BrokerClient::CallOnce(std::string_view type, nlohmann::json body, milliseconds deadline,
                             Callback done) {
-  link_->Start(MakeCall(type, std::move(body), deadline, /*once=*/true, std::move(done)));
+  link_->Start(MakeCall(type, std::move(body), deadline, Manner::kOnce, std::move(done)));
+}
+
+void BrokerClient::CallPatiently(std::string_view type, nlohmann::json body, milliseconds patience,
+                                 Callback done) {
+  const auto call = MakeCall(type, std::move(body), patience, Manner::kPatiently, std::move(done));
+  Call(client::kPing, nlohmann::json::object(),
+       [link = link_.get(), call, patience](BrokerReply reply) {
+         if (std::holds_alternative<Error>(reply)) {
+           call->done(std::move(reply));
+           return;
+         }
+         call->started = Now();
+         call->deadline = call->started + patience;
+         link->Start(call);
+       });
 }
 
 void BrokerClient::Listen(EventListener listener) {

@@ -50,6 +50,12 @@ class BrokerClient {
   void CallOnce(std::string_view type, nlohmann::json body, std::chrono::milliseconds deadline,
                 Callback done);
 
+  // For an idempotent request that may keep the broker so busy that it says nothing else meanwhile.
+  // A broker that is away is noticed as fast as ever: it is asked for a sign of life first. Ends
+  // with Error{kBrokerUnavailable} if there is no answer within `patience` after that.
+  void CallPatiently(std::string_view type, nlohmann::json body, std::chrono::milliseconds patience,
+                     Callback done);
+
   // Every event of the topics `job` and `progress` from now on. One listener; a later one replaces
   // it.
   void Listen(EventListener listener);

@@ -28,6 +28,9 @@ nlohmann::json WithLinks(nlohmann::json job) {
   if (!IsFinished(job) && job.at("state") != NameOf(JobState::kPublishing)) {
     job["links"]["cancel"] = self + "/cancel";
   }
+  if (job.at("state") == NameOf(JobState::kDead)) {
+    job["links"]["dead_letter"] = "/v1/dead-letters/" + job.at("id").get<std::string>();
+  }
   for (nlohmann::json& output : job.at("outputs")) {
     for (nlohmann::json& file : output.at("files")) {
       file["url"] =

@@ -78,7 +78,9 @@ http::Response ProblemResponse(std::exception_ptr exception) {
     std::rethrow_exception(exception);
   } catch (const Error& error) {
     if (error.traits().http_status >= 500) {
-      LogWarning("a request failed", {{"code", error.traits().name}, {"error", error.what()}});
+      LogWarning(
+          "a request failed",
+          {{"code", error.traits().name}, {"error", error.what()}, {"context", error.context()}});
     }
     return ProblemResponse(error);
   } catch (const std::exception& error) {

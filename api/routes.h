@@ -33,6 +33,10 @@ void AddJobRoutes(http::Router& router, ApiContext& context);
 void AddOutputRoutes(http::Router& router, ApiContext& context);
 void AddProbeRoute(http::Router& router, ApiContext& context);
 void AddPresetRoutes(http::Router& router, ApiContext& context);
+void AddDeadLetterRoutes(http::Router& router, ApiContext& context);
+void AddDeadLetterFileRoutes(http::Router& router, ApiContext& context);
+void AddRedriveRoutes(http::Router& router, ApiContext& context);
+void AddPurgeRoutes(http::Router& router, ApiContext& context);
 void AddServiceRoutes(http::Router& router, ApiContext& context);
 
 // Throws Error{kJobNotFound} for what cannot be the id of a job; otherwise returns {id} of the

@@ -1,11 +1,15 @@
 #include <chrono>
+#include <optional>
+#include <string>
 #include <utility>
 
+#include "api/idempotency_key.h"
 #include "api/job_reply.h"
 #include "api/recent_map.h"
 #include "api/replies.h"
 #include "api/request_reader.h"
 #include "api/routes.h"
+#include "core/failpoint.h"
 #include "core/id.h"
 #include "core/job.h"
 #include "core/message.h"
@@ -24,27 +28,53 @@ class Submission {
 
   void Handle(const http::Request& request, const http::ResponderPtr& responder) {
     RefuseQuery(request);
-    const JobRequest job = ParseJobRequest(ReadJsonBody(request), context_.presets);
-    nlohmann::json facts;
+    const std::optional<std::string> key = IdempotencyKeyOf(request);
+    const nlohmann::json body = ReadJsonBody(request);
+    const JobRequest job = ParseJobRequest(body, context_.presets);
+    // The id is made here, so that a repeated message makes no second job.
+    nlohmann::json message = {{"job_id", NewJobId()}, {"request", ToJson(job)}};
+    if (key) {
+      message["idempotency_key"] = *key;
+      message["fingerprint"] = FingerprintOf(body);
+    }
     try {
-      facts = FactsOf(job.input);
+      message["input_facts"] = FactsOf(job.input);
     } catch (const Error& error) {
-      responder->Send(InputProblem(error, job.input));
+      if (key) {
+        AskForEarlier(std::move(message), error, job.input, responder);
+      } else {
+        responder->Send(InputProblem(error, job.input));
+      }
       return;
     }
-    // The id is made here, so that a repeated message makes no second job.
-    nlohmann::json body = {
-        {"job_id", NewJobId()},
-        {"request", ToJson(job)},
-        {"input_facts", std::move(facts)},
-        {"deadline_unix_ms", DeadlineUnixMs(context_.clock, context_.broker.options().deadline)}};
-    context_.broker.Call(client::kSubmit, std::move(body),
+    message["deadline_unix_ms"] =
+        DeadlineUnixMs(context_.clock, context_.broker.options().deadline);
+    Failpoint("api.before_submit");
+    context_.broker.Call(client::kSubmit, std::move(message),
                          [&context = context_, responder](const BrokerReply& reply) {
-                           OnAccepted(context, responder, reply);
+                           OnReply(context, responder, reply);
                          });
   }
 
  private:
+  // The input is not there, as `problem` says. That does not matter to a job that was made under
+  // this key before, and may have ended. A deadline that has passed has the broker make no new one.
+  void AskForEarlier(nlohmann::json message, const Error& problem, const Input& input,
+                     const http::ResponderPtr& responder) {
+    message["input_facts"] = {{"name", nullptr}, {"bytes", nullptr}, {"sha256", nullptr}};
+    message["deadline_unix_ms"] = 0;
+    context_.broker.Call(
+        client::kSubmit, std::move(message),
+        [&context = context_, responder, problem, input](const BrokerReply& reply) {
+          const auto* error = std::get_if<Error>(&reply);
+          if (error != nullptr && error->code() == ErrorCode::kDeadlineExceeded) {
+            responder->Send(InputProblem(problem, input));
+          } else {
+            OnReply(context, responder, reply);
+          }
+        });
+  }
+
   // An upload never changes once it is there, but it may be removed.
   nlohmann::json FactsOf(const Input& input) {
     if (input.upload.empty()) return InputFactsOf(context_.media, input);
@@ -58,14 +88,23 @@ class Submission {
   }
 
   // Static: the broker may answer when the server and this route are gone.
-  static void OnAccepted(ApiContext& context, const http::ResponderPtr& responder,
-                         const BrokerReply& reply) {
+  static void OnReply(ApiContext& context, const http::ResponderPtr& responder,
+                      const BrokerReply& reply) {
     if (const auto* error = std::get_if<Error>(&reply)) {
       responder->Send(ProblemResponse(*error));
       return;
     }
+    try {
+      Failpoint("api.after_submit");
+      OnAccepted(context, responder, std::get<nlohmann::json>(reply).at("job"));
+    } catch (...) {
+      responder->Send(ProblemResponse(std::current_exception()));
+    }
+  }
+
+  static void OnAccepted(ApiContext& context, const http::ResponderPtr& responder,
+                         const nlohmann::json& job) {
     const auto wait = PreferredWait(responder->request());
-    const nlohmann::json& job = std::get<nlohmann::json>(reply).at("job");
     if (!wait) {
       Answer(responder, [&] { return Accepted(job); });
       return;

@@ -4,6 +4,7 @@
 #include "api/replies.h"
 #include "api/request_reader.h"
 #include "api/routes.h"
+#include "core/failpoint.h"
 
 namespace millrace {
 namespace {
@@ -31,6 +32,7 @@ class UploadSink final : public http::BodySink {
     disk_.Post([writer = std::shared_ptr(std::move(writer_)), responder = std::move(responder_)] {
       Answer(responder, [&] {
         const Upload upload = writer->Commit();
+        Failpoint("api.after_upload");
         return JsonResponse(201, UploadView(upload), {{"Location", UploadPath(upload)}});
       });
     });

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "core/failure_problem.h"
 #include "core/fields.h"
 #include "core/id.h"
 
@@ -253,7 +254,14 @@ JobRequest PatchSpec(const JobRequest& request, const nlohmann::json& patch) {
   nlohmann::json spec = ToJson(request.spec);
   spec.merge_patch(patch);
   JobRequest patched = request;
-  patched.spec = SpecFromJson(spec);
+  try {
+    patched.spec = SpecFromJson(spec);
+  } catch (const Error& error) {
+    for (const FieldError& field : error.fields()) {
+      errors.push_back({"/spec" + field.pointer, field.detail});
+    }
+    throw Error(std::move(errors));
+  }
   return patched;
 }
 
@@ -328,7 +336,8 @@ nlohmann::json JobView(const Job& job, const LiveJob& live) {
       {"retry_at", OrNull(live.retry_at)},
       {"outputs", OutputViews(job, live)},
       {"warnings", std::move(warnings)},
-      {"error", job.error.is_null() ? nlohmann::json() : ProblemJson(ErrorFromJson(job.error))},
+      {"error",
+       job.error.is_null() ? nlohmann::json() : FailureProblemJson(ErrorFromJson(job.error))},
   };
   if (job.request.spec.clip) view["clip"] = ToJson(job.request.spec)["clip"];
   return view;

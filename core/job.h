@@ -75,8 +75,8 @@ struct JobRequest {
 // Throws Error{kInvalidRequest} naming every wrong field.
 JobRequest ParseJobRequest(const nlohmann::json& body, const PresetSource& presets);
 // The request with `patch` merged into its frozen spec, {"outputs", "clip"}, as RFC 7396 says: an
-// array replaces the array, null removes. Presets are not known here: whoever passes a patch on has
-// replaced them by what they stand for. Throws Error{kInvalidRequest} naming every wrong field.
+// array replaces the array, null removes. Whoever passes a patch on has replaced presets by what
+// they stand for. Throws Error{kInvalidRequest} naming every wrong field: "/spec/outputs/0/video".
 JobRequest PatchSpec(const JobRequest& request, const nlohmann::json& patch);
 // Reads {"upload": id} or {"path": relative}; appends to `errors` what is wrong.
 Input ParseInput(const nlohmann::json& json, const std::string& pointer,

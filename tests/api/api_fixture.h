@@ -27,7 +27,7 @@ class ApiTest : public testing::Test {
   ApiTest() {
     options_.broker = {.client_endpoint = client_endpoint_,
                        .event_endpoint = event_endpoint_,
-                       .deadline = std::chrono::milliseconds(300),
+                       .deadline = std::chrono::milliseconds(1500),
                        .repeat = std::chrono::milliseconds(60)};
     options_.media = {.data_dir = dir_.path() / "data", .library_dir = {}};
     server_options_.limits.tick = std::chrono::milliseconds(20);

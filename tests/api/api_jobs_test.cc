@@ -30,6 +30,11 @@ TEST_F(ApiJobsTest, ShowsAJobWithItsLinks) {
   EXPECT_EQ(reply.Header("Retry-After"), "");
 }
 
+TEST_F(ApiJobsTest, LeadsFromADeadJobToItsLetter) {
+  BrokerShows(JobState::kDead);
+  EXPECT_EQ(Body(Get(path_))["links"]["dead_letter"], "/v1/dead-letters/" + id_);
+}
+
 TEST_F(ApiJobsTest, TellsWhenToAskAgainWhileTheJobRuns) {
   BrokerShows(JobState::kRunning, 10);
   EXPECT_EQ(Get(path_).Header("Retry-After"), "1");

@@ -63,13 +63,20 @@ TEST_F(ApiServiceTest, DescribesEveryCallInOpenApi) {
       if (method != "parameters") calls.push_back(method + " " + path);
     }
   }
-  EXPECT_THAT(calls, testing::UnorderedElementsAre(
-                         "put /v1/uploads/{name}", "get /v1/uploads/{name}", "post /v1/jobs",
-                         "get /v1/jobs", "get /v1/jobs/{id}", "get /v1/jobs/{id}/attempts",
-                         "post /v1/jobs/{id}/cancel", "get /v1/jobs/{id}/outputs/{path}",
-                         "head /v1/jobs/{id}/outputs/{path}", "post /v1/probe", "get /v1/presets",
-                         "get /v1/presets/{name}", "get /v1/queue", "get /v1/workers", "get /livez",
-                         "get /readyz", "get /openapi.json"));
+  EXPECT_THAT(
+      calls,
+      testing::UnorderedElementsAre(
+          "put /v1/uploads/{name}", "get /v1/uploads/{name}", "post /v1/jobs", "get /v1/jobs",
+          "get /v1/jobs/{id}", "get /v1/jobs/{id}/attempts", "post /v1/jobs/{id}/cancel",
+          "get /v1/jobs/{id}/outputs/{path}", "head /v1/jobs/{id}/outputs/{path}",
+          "get /v1/dead-letters", "get /v1/dead-letters/{job}", "delete /v1/dead-letters/{job}",
+          "get /v1/dead-letters/{job}/log", "head /v1/dead-letters/{job}/log",
+          "get /v1/dead-letters/{job}/input", "head /v1/dead-letters/{job}/input",
+          "get /v1/dead-letters/{job}/files/{name}", "head /v1/dead-letters/{job}/files/{name}",
+          "post /v1/dead-letters/{job}/redrive", "post /v1/dead-letters/redrive",
+          "post /v1/dead-letters/purge", "get /v1/redrives/{id}", "post /v1/probe",
+          "get /v1/presets", "get /v1/presets/{name}", "get /v1/queue", "get /v1/workers",
+          "get /livez", "get /readyz", "get /openapi.json"));
 }
 
 TEST_F(ApiServiceTest, AnswersWhatItDoesNotHaveWithProblems) {

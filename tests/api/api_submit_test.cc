@@ -62,6 +62,7 @@ TEST_F(ApiSubmitTest, CarriesEveryFieldToTheBroker) {
                   {"external_id", "asset-42"},
                   {"labels", {{"team", "news"}}},
                   {"max_attempts", 2},
+                  {"force", true},
                   {"clip", {{"start_seconds", 5}, {"duration_seconds", 60}}}});
   ASSERT_EQ(Post("/v1/jobs", request).status, 202);
   const nlohmann::json asked = broker_.Request(client::kSubmit)["request"];
@@ -69,6 +70,7 @@ TEST_F(ApiSubmitTest, CarriesEveryFieldToTheBroker) {
   EXPECT_EQ(asked["external_id"], "asset-42");
   EXPECT_EQ(asked["labels"]["team"], "news");
   EXPECT_EQ(asked["max_attempts"], 2);
+  EXPECT_EQ(asked["force"], true);
   EXPECT_EQ(asked["spec"]["clip"]["duration_seconds"], 60);
 }
 
@@ -124,6 +126,7 @@ TEST_F(ApiSubmitTest, NamesEachFieldThatIsWrong) {
       {"/labels", "news", "/labels"},
       {"/labels/team", 5, "/labels/team"},
       {"/max_attempts", 0, "/max_attempts"},
+      {"/force", "yes", "/force"},
       {"/webhook", "https://example.com", "/webhook"},
   };
   for (const Case& wrong : cases) {

@@ -24,6 +24,12 @@ class BrokerClientTest : public testing::Test {
                   [promise](BrokerReply reply) { promise->set_value(std::move(reply)); });
     return promise->get_future();
   }
+  std::future<BrokerReply> AskPatiently(std::string_view type, milliseconds patience) {
+    auto promise = std::make_shared<std::promise<BrokerReply>>();
+    client_->CallPatiently(type, {{"n", 1}}, patience,
+                           [promise](BrokerReply reply) { promise->set_value(std::move(reply)); });
+    return promise->get_future();
+  }
   static BrokerReply Await(std::future<BrokerReply> reply) {
     if (reply.wait_for(kPatience) != std::future_status::ready) {
       throw std::runtime_error("no reply");
@@ -77,6 +83,30 @@ TEST_F(BrokerClientTest, RepeatsWhatIsNotAnsweredAndGivesUpInTime) {
   const std::vector<Message> sent = broker_.Requests("mute");
   ASSERT_GE(sent.size(), 2u);
   for (const Message& message : sent) EXPECT_EQ(message.id, sent.front().id);
+}
+
+TEST_F(BrokerClientTest, WaitsPatientlyForABrokerThatIsThere) {
+  broker_.On(client::kPing, [](const nlohmann::json&) -> ScriptedBroker::Reply {
+    return nlohmann::json::object();
+  });
+  const auto asked = std::make_shared<std::atomic<int>>(0);
+  // Repeated every 50 ms, it is answered after the 300 ms for which a broker may be silent.
+  broker_.On("slow", [asked](const nlohmann::json& body) -> ScriptedBroker::Reply {
+    if (++*asked < 12) return std::monostate();
+    return body;
+  });
+  EXPECT_TRUE(std::holds_alternative<nlohmann::json>(Await(AskPatiently("slow", kPatience))));
+  *asked = -1'000'000;
+  const BrokerReply late = Await(AskPatiently("slow", milliseconds(100)));
+  ASSERT_TRUE(std::holds_alternative<Error>(late));
+  EXPECT_EQ(std::get<Error>(late).code(), ErrorCode::kBrokerUnavailable);
+}
+
+TEST_F(BrokerClientTest, NoticesAtOnceThatABrokerIsAwayHoweverPatientItsCallerIs) {
+  broker_.Stop();
+  const BrokerReply reply = Await(AskPatiently("slow", std::chrono::hours(1)));
+  ASSERT_TRUE(std::holds_alternative<Error>(reply));
+  EXPECT_EQ(std::get<Error>(reply).code(), ErrorCode::kBrokerUnavailable);
 }
 
 TEST_F(BrokerClientTest, PassesErrorsOn) {

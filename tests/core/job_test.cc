@@ -178,6 +178,31 @@ TEST(JobView, ListsFilesUnderTheirOutputAndNamesASkippedOne) {
   EXPECT_EQ(view["outputs"][0]["files"][0]["bytes"], 7);
 }
 
+TEST(PatchSpec, NamesWrongFieldsBelowTheMemberThatThePatchIs) {
+  JobRequest request;
+  request.spec.outputs = {{.name = "web", .container = Container::kMp4, .audio = AudioSpec{}}};
+  for (const auto& [patch, pointer] : std::vector<std::pair<nlohmann::json, std::string>>{
+           {{{"outputs", nullptr}}, "/spec/outputs"},
+           {{{"clip", {{"start_seconds", -1}}}}, "/spec/clip/start_seconds"},
+           {{{"outputs", {{{"name", "a/b"}}}}}, "/spec/outputs/0/name"},
+           {{{"priority", 5}}, "/spec/priority"}}) {
+    try {
+      PatchSpec(request, patch);
+      ADD_FAILURE() << patch << " fits";
+    } catch (const Error& error) {
+      ASSERT_FALSE(error.fields().empty()) << patch;
+      EXPECT_EQ(error.fields()[0].pointer, pointer);
+    }
+  }
+}
+
+TEST(JobView, ShowsWhereTheEncoderFailed) {
+  Job job = JobIn(kDead);
+  job.error = ToJson(Error(ErrorCode::kCorruptMedia, "damaged",
+                           {{"stage", "decode"}, {"path", "/srv/uploads/1"}}));
+  EXPECT_EQ(JobView(job, {})["error"]["context"], (nlohmann::json{{"stage", "decode"}}));
+}
+
 TEST(JobView, ShowsTheErrorAsAProblem) {
   Job job = JobIn(kDead);
   job.error = ToJson(Error(ErrorCode::kNotMedia, "it is text"));
