@@ -53,7 +53,8 @@ std::vector<LetterFile> FilesOf(const nlohmann::json& letter) {
   if (std::ranges::find(files, kInputName, &LetterFile::name) == files.end()) {
     files.push_back({kInputName, self + "/input", std::nullopt});
   }
-  std::ranges::stable_partition(files, [](const auto& file) { return file.name != kScriptName; });
+  std::stable_partition(files.begin(), files.end(),
+                        [](const auto& file) { return file.name != kScriptName; });
   return files;
 }
 
