@@ -9,10 +9,13 @@
 #include "cli/download.h"
 #include "cli/exit_status.h"
 #include "cli/job_watch.h"
+#include "cli/print.h"
 #include "cli/progress_display.h"
 #include "cli/report.h"
 #include "cli/service.h"
+#include "cli/text.h"
 #include "core/error.h"
+#include "core/id.h"
 
 namespace millrace {
 namespace {
@@ -21,18 +24,20 @@ using nlohmann::json;
 
 constexpr int kPageSize = 500;
 
-void Print(const std::string& text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  std::fflush(stdout);
+// A line that says how to look further into a dead job; "" for any other.
+std::string DeadHint(const json& job) {
+  if (job.at("state") != "dead") return "";
+  return "  look further with: millrace dead show " + Printable(job.at("id").get<std::string>()) +
+         "\n";
 }
 
-void PrintJson(const json& value) { Print(value.dump(2) + "\n"); }
-
-void PrintEnd(const ClientOptions& client, const json& job) {
-  if (client.json) {
-    Print(job.dump() + "\n");
-  } else {
-    Print(DescribeEnd(job, LocalDeadLetter(job.at("id"))));
+// Throws Error{kInvalidRequest} unless it can be an Idempotency-Key.
+void CheckKey(const std::string& key) {
+  constexpr size_t kLongest = 255;
+  const bool visible = std::ranges::all_of(key, [](char c) { return c > ' ' && c < 0x7F; });
+  if (key.size() > kLongest || !visible) {
+    throw Error(ErrorCode::kInvalidRequest,
+                "--idempotency-key takes 1 to 255 visible ASCII characters");
   }
 }
 
@@ -53,12 +58,10 @@ bool IsUploadId(const std::string& file) {
 std::string Uploaded(Service& service, const std::string& file, std::string name) {
   if (IsUploadId(file)) return file;
   if (name.empty()) name = file == "-" ? "stdin" : std::filesystem::path(file).filename().string();
-  // A small file is up before anybody has read the line.
-  constexpr uintmax_t kWorthABar = 4 * 1024 * 1024;
   std::error_code unknown;
   const uintmax_t bytes = std::filesystem::file_size(file, unknown);
-  const auto kind = !unknown && bytes < kWorthABar ? ProgressDisplay::Kind::kNothing
-                                                   : ProgressDisplay::KindFor(stderr);
+  const auto kind = !unknown && bytes < uintmax_t{kWorthABar} ? ProgressDisplay::Kind::kNothing
+                                                              : ProgressDisplay::KindFor(stderr);
   ProgressDisplay display(stderr, kind, 1);
   const json upload = service.Upload(file, name, [&](int64_t done, std::optional<int64_t> total) {
     display.Update(0, UploadRow(name, done, total));
@@ -94,6 +97,14 @@ std::string JobsQuery(const ListOptions& options, int page_size, const std::stri
 
 }  // namespace
 
+void PrintEnd(const ClientOptions& client, const json& job) {
+  if (client.json) {
+    Print(job.dump() + "\n");
+  } else {
+    Print(DescribeEnd(job, LocalDeadLetter(job.at("id"))) + DeadHint(job));
+  }
+}
+
 json SubmitRequest(const SubmitOptions& options, const std::string& upload) {
   json outputs = json::array();
   for (const std::string& preset : options.presets) {
@@ -112,6 +123,7 @@ json SubmitRequest(const SubmitOptions& options, const std::string& upload) {
   if (options.priority) request["priority"] = *options.priority;
   if (options.max_attempts) request["max_attempts"] = *options.max_attempts;
   if (!options.external_id.empty()) request["external_id"] = options.external_id;
+  if (options.force) request["force"] = true;
   for (const std::string& label : options.labels) {
     const auto [name, value] = SplitPair(label, "--label");
     request["labels"][name] = value;
@@ -122,10 +134,13 @@ json SubmitRequest(const SubmitOptions& options, const std::string& upload) {
 }
 
 int RunSubmit(const ClientOptions& client, const SubmitOptions& options) {
-  SubmitRequest(options, "upl_unknown_yet");  // wrong options are found before the file goes up
+  // Wrong options are found before the file goes up.
+  SubmitRequest(options, "upl_unknown_yet");
+  CheckKey(options.idempotency_key);
   Service service(client.url);
   const std::string upload = Uploaded(service, options.file, options.name);
-  const json job = service.Submit(SubmitRequest(options, upload));
+  const std::string key = options.idempotency_key.empty() ? NewId("key_") : options.idempotency_key;
+  const json job = service.Submit(SubmitRequest(options, upload), key, options.retry_for);
   const std::string id = job.at("id");
   if (options.wait || !options.download_dir.empty()) {
     fmt::print(stderr, "submitted {}\n", id);
@@ -154,7 +169,7 @@ int RunJobs(const ClientOptions& client, const ListOptions& options) {
     return kExitOk;
   }
   Print(JobsTable(jobs));
-  if (!token.empty()) fmt::print(stderr, "there are more; --limit shows them\n");
+  if (!token.empty()) Tell("there are more; --limit shows them");
   return kExitOk;
 }
 
@@ -166,6 +181,7 @@ int RunShow(const ClientOptions& client, const std::string& id) {
   }
   Print(DescribeJob(job));
   if (const auto folder = LocalDeadLetter(id)) Print("  dead letter " + folder->string() + "\n");
+  Print(DeadHint(job));
   return kExitOk;
 }
 

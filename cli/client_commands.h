@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -31,6 +32,9 @@ struct SubmitOptions {
   std::optional<double> duration_seconds;
   std::vector<std::string> labels;  // "key=value"
   std::string external_id;
+  bool force = false;           // run media that is known to crash encoders
+  std::string idempotency_key;  // empty: one is made
+  std::chrono::milliseconds retry_for{60'000};
   bool wait = false;
   std::string download_dir;  // empty: nothing is downloaded
 };
@@ -52,6 +56,9 @@ int RunPresets(const ClientOptions& client, const std::string& name);
 int RunWorkers(const ClientOptions& client);
 int RunQueue(const ClientOptions& client);
 int RunDownload(const ClientOptions& client, const std::string& id, const std::string& folder);
+
+// How a job has ended, and, of a dead one, how to look further.
+void PrintEnd(const ClientOptions& client, const nlohmann::json& job);
 
 // The body of POST /v1/jobs. Throws Error{kInvalidRequest} for options that make no sense.
 nlohmann::json SubmitRequest(const SubmitOptions& options, const std::string& upload);

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "cli/client_commands.h"
+#include "cli/dead_command_line.h"
 #include "cli/demo.h"
 #include "cli/exit_status.h"
 #include "cli/report.h"
@@ -23,11 +24,16 @@ Exit status, for scripts:
   0  it is done; with --wait, watch: all jobs succeeded
   1  a job ended badly (dead or cancelled), or the command could not do its work
   2  wrong usage, or a request that the service refused as wrong
-  3  no such file, job, upload, output or preset
+  3  no such file, job, upload, output, preset or dead letter
   4  the service cannot be reached, or cannot do it at present
 
 'millrace COMMAND --help' tells more. Results go to standard output, progress and errors to
 standard error. https:// and other hosts work as well: --url, or MILLRACE_URL in the environment.)";
+
+constexpr const char* kSubmitFooter =
+    R"(If an answer is lost or the service is away for the moment, submit asks again under the same key,
+so that one command makes one job. When it gives up (status 4) it names the key: the same options
+with it, and the upload's id in place of FILE, find out what became of it.)";
 
 // The options of all commands, and which command is to run.
 class CommandLine {
@@ -40,6 +46,7 @@ class CommandLine {
     AddServiceCommands();
     AddSubmit();
     AddJobCommands();
+    AddDead();
     AddInfoCommands();
   }
 
@@ -54,7 +61,12 @@ class CommandLine {
 
  private:
   CLI::App* Command(const std::string& name, const std::string& help, std::function<int()> run) {
-    CLI::App* command = app_.add_subcommand(name, help);
+    return Command(app_, name, help, std::move(run));
+  }
+
+  CLI::App* Command(CLI::App& parent, const std::string& name, const std::string& help,
+                    std::function<int()> run) {
+    CLI::App* command = parent.add_subcommand(name, help);
     command->callback([this, run = std::move(run)] { run_ = run; });
     return command;
   }
@@ -62,7 +74,12 @@ class CommandLine {
   // A command that talks to a service which runs already.
   CLI::App* ClientCommand(const std::string& name, const std::string& help,
                           std::function<int()> run) {
-    CLI::App* command = Command(name, help, std::move(run));
+    return ClientCommand(app_, name, help, std::move(run));
+  }
+
+  CLI::App* ClientCommand(CLI::App& parent, const std::string& name, const std::string& help,
+                          std::function<int()> run) {
+    CLI::App* command = Command(parent, name, help, std::move(run));
     command->add_option("--url", client_.url, "Where the service is")
         ->envname("MILLRACE_URL")
         ->capture_default_str();
@@ -115,14 +132,8 @@ class CommandLine {
     up.add_option("--slots", up_.slots, "Tasks that each worker runs at the same time")
         ->check(CLI::Range(1, 1024))
         ->capture_default_str();
-    up.add_option_function<double>(
-          "--drain-timeout",
-          [this](const double& seconds) {
-            up_.drain_timeout = std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000));
-          },
-          "How long running tasks may take to finish when it is stopped, in seconds")
-        ->check(CLI::Range(0.0, 86'400.0))
-        ->default_str("10");
+    AddSeconds(up, "--drain-timeout", up_.drain_timeout,
+               "How long running tasks may take to finish when it is stopped, in seconds", "10");
     up.add_option("--programs-dir", up_.programs_dir,
                   "Folder of the service's programs (default: beside this one)");
     up.add_option("--log-level", up_.log_level, "Lowest level logged")
@@ -150,9 +161,15 @@ class CommandLine {
     submit->add_option("--duration", submit_.duration_seconds, "Use that many seconds of it");
     submit->add_option("--label", submit_.labels, "KEY=VALUE to find the job by");
     submit->add_option("--external-id", submit_.external_id, "Your own name for the job");
+    submit->add_flag("--force", submit_.force, "Encode it even if it is known to crash encoders");
+    submit->add_option("--idempotency-key", submit_.idempotency_key,
+                       "Under the same key there is never a second job (default: a new one)");
+    AddSeconds(*submit, "--retry-for", submit_.retry_for,
+               "How long to go on asking a service that is away, in seconds", "60");
     submit->add_flag("--wait", submit_.wait, "Show the progress and end when the job ends");
     submit->add_option("--download", submit_.download_dir,
                        "Put the outputs into this folder at the end (implies --wait)");
+    submit->footer(kSubmitFooter);
     // One value for each time the option is given: what follows may be the FILE.
     for (const char* option : {"--preset", "--output", "--label"}) {
       submit->get_option(option)->allow_extra_args(false);
@@ -192,6 +209,30 @@ class CommandLine {
     ClientCommand("queue", "Tell how much there is to do", [this] { return RunQueue(client_); });
   }
 
+  void AddDead() {
+    AddDeadCommands(
+        app_,
+        [this](CLI::App& parent, const std::string& name, const std::string& help,
+               std::function<int()> run) {
+          return ClientCommand(parent, name, help, std::move(run));
+        },
+        client_, dead_);
+  }
+
+  static void AddSeconds(CLI::App& command, const std::string& name,
+                         std::chrono::milliseconds& value, const std::string& help,
+                         const std::string& shown_default) {
+    command
+        .add_option_function<double>(
+            name,
+            [&value](const double& seconds) {
+              value = std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000));
+            },
+            help)
+        ->check(CLI::Range(0.0, 86'400.0))
+        ->default_str(shown_default);
+  }
+
   void AddId(CLI::App* command) { command->add_option("ID", id_, "Job")->required(); }
 
   CLI::App app_;
@@ -202,6 +243,7 @@ class CommandLine {
   VerifyOptions verify_;
   SubmitOptions submit_;
   ListOptions list_;
+  DeadCommandLine dead_;
   std::string id_;
   std::vector<std::string> ids_;
   std::string file_;

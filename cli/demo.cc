@@ -20,14 +20,13 @@
 #include "cli/text.h"
 #include "core/error.h"
 #include "core/files.h"
+#include "core/id.h"
 
 namespace millrace {
 namespace {
 
 using nlohmann::json;
 namespace fs = std::filesystem;
-
-constexpr int64_t kWorthShowing = 4 * 1024 * 1024;  // smaller uploads are over at once
 
 // A `millrace up` in the background, as a process of its own: it is single-threaded, which
 // supervising needs and this program is not. Stopped, with all that it started, by the destructor,
@@ -102,11 +101,12 @@ void Encode(Service& service, const fs::path& downloads_dir, Run& run,
             const std::function<void(const ProgressRow&)>& show) {
   const json upload =
       service.Upload(run.file, run.name, [&](int64_t done, std::optional<int64_t> total) {
-        if (total.value_or(0) >= kWorthShowing) show(UploadRow(run.name, done, total));
+        if (total.value_or(0) >= kWorthABar) show(UploadRow(run.name, done, total));
       });
   const std::string id = upload.at("id");
   const json outputs = DemoOutputs(MediaOf(service, id));
-  const json job = service.Submit({{"input", {{"upload", id}}}, {"outputs", outputs}});
+  const json job =
+      service.Submit({{"input", {{"upload", id}}}, {"outputs", outputs}}, NewId("key_"));
   run.job = WatchJob(service, job.at("id"), show);
   if (ExitStatusOf(run.job) == kExitOk) {
     run.downloads = DownloadOutputs(service, run.job, downloads_dir / run.job.at("id"));

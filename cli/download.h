@@ -1,9 +1,11 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "cli/progress_row.h"
 #include "cli/service.h"
 
 namespace millrace {
@@ -18,5 +20,18 @@ struct DownloadedFile {
 // Error{kProtocolError} for a name that would lead out of the folder.
 std::vector<DownloadedFile> DownloadOutputs(Service& service, const nlohmann::json& job,
                                             const std::filesystem::path& folder);
+
+struct DeadLetterDownload {
+  std::vector<std::filesystem::path> files;
+  bool has_input = false;  // without it repro.sh has to be told where it is
+};
+
+// Fetches the whole folder of a dead letter, as GET /v1/dead-letters/{job} lists it, into `folder`,
+// which is created: repro.sh runs there. It comes last, so that it is never there without what it
+// needs. An input of the library, which is not in the folder, is fetched as well. `show` is told of
+// large files. Throws Error{kDeadLetterNotFound} if the folder is gone, and as DownloadOutputs.
+DeadLetterDownload DownloadDeadLetter(Service& service, const nlohmann::json& letter,
+                                      const std::filesystem::path& folder,
+                                      const std::function<void(const ProgressRow&)>& show);
 
 }  // namespace millrace

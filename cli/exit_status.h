@@ -11,7 +11,7 @@ enum ExitStatus : int {
   kExitOk = 0,
   kExitFailed = 1,       // a job ended badly, or the command could not do its work
   kExitUsage = 2,        // wrong options, or a request that the service refused as wrong
-  kExitNotFound = 3,     // no such file, job, upload, output or preset
+  kExitNotFound = 3,     // no such file, job, upload, output, preset, dead letter
   kExitUnavailable = 4,  // the service cannot be reached, or cannot do it at present
 };
 

@@ -145,7 +145,7 @@ HttpResponse HttpClient::Send(const HttpRequest& request) {
   exchange.method = request.method;
   exchange.path = request.path;
   exchange.headers = request.headers;
-  if (request.method != "GET") exchange.body = &request.body;
+  if (request.method != "GET" && request.method != "DELETE") exchange.body = &request.body;
   exchange.timeout = request.timeout;
   return Perform(exchange);
 }
@@ -205,6 +205,8 @@ void HttpClient::Prepare(Exchange& exchange, const std::string& url) {
     handle.Set(CURLOPT_CUSTOMREQUEST, exchange.method.c_str());
     handle.Set(CURLOPT_POSTFIELDS, exchange.body->c_str());
     handle.Set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(exchange.body->size()));
+  } else if (exchange.method != "GET") {
+    handle.Set(CURLOPT_CUSTOMREQUEST, exchange.method.c_str());
   }
 }
 
@@ -222,13 +224,18 @@ HttpResponse HttpClient::Perform(Exchange& exchange) {
   if (code != CURLE_OK) {
     const char* reason = handle_->reason.front() != '\0' ? handle_->reason.data()  //
                                                          : curl_easy_strerror(code);
+    long sent_bytes = 0;
+    curl_easy_getinfo(handle_->curl, CURLINFO_REQUEST_SIZE, &sent_bytes);
     throw Error(ErrorCode::kBrokerUnavailable,
-                "the service at " + base_url_ + " cannot be reached: " + reason,
-                {{"unreachable", true}});
+                sent_bytes == 0
+                    ? "the service at " + base_url_ + " cannot be reached: " + reason
+                    : "the answer of the service at " + base_url_ + " did not come: " + reason,
+                {{"unreachable", true}, {"sent", sent_bytes > 0}});
   }
   long status = 0;
   curl_easy_getinfo(handle_->curl, CURLINFO_RESPONSE_CODE, &status);
   exchange.response.status = static_cast<int>(status);
+  answered_ = true;
   return std::move(exchange.response);
 }
 

@@ -38,7 +38,8 @@ using TransferProgress = std::function<void(int64_t done, std::optional<int64_t>
 
 // One connection to the service, over libcurl. Owned and used by one thread; each thread that
 // talks makes its own. Every method throws Error{kBrokerUnavailable} if no answer came, with
-// {"unreachable": true} in its context; an answer of any status is a result.
+// {"unreachable": true, "sent": bool} in its context, `sent` unless nothing of the request can have
+// arrived; an answer of any status is a result.
 class HttpClient {
  public:
   // Throws Error{kInvalidRequest} unless `base_url` is http:// or https:// with a host.
@@ -57,6 +58,8 @@ class HttpClient {
                         const TransferProgress& progress);
 
   const std::string& base_url() const { return base_url_; }
+  // Whether the service has answered anything so far.
+  bool answered() const { return answered_; }
 
  private:
   struct Exchange;
@@ -66,6 +69,7 @@ class HttpClient {
   const std::string base_url_;  // without a slash at the end
   struct Handle;
   std::unique_ptr<Handle> handle_;
+  bool answered_ = false;
 };
 
 // Encodes everything but RFC 3986's unreserved characters, and "/" where `keep_slashes`.

@@ -22,9 +22,8 @@ class Watch {
   nlohmann::json ToTheEnd() {
     while (row_.outcome == ProgressRow::Outcome::kNone) {
       const MonotonicTime asked_at = clock_.Now();
-      if (!Ask() && clock_.Now() - asked_at < options_.poll_interval) {
-        std::this_thread::sleep_until(asked_at + options_.poll_interval);
-      }
+      if (Ask() || row_.outcome != ProgressRow::Outcome::kNone) continue;
+      std::this_thread::sleep_until(asked_at + options_.poll_interval);
     }
     return std::move(job_);
   }
@@ -93,6 +92,29 @@ std::vector<nlohmann::json> WatchJobs(const std::string& url, const std::vector<
   }
   for (const std::exception_ptr& failure : failures) {
     if (failure) std::rethrow_exception(failure);
+  }
+  return jobs;
+}
+
+std::vector<nlohmann::json> WatchMany(const std::string& url, const std::vector<std::string>& ids,
+                                      std::FILE* out, ProgressDisplay::Kind kind) {
+  constexpr size_t kMostAtOnce = 16;
+  const bool few = ids.size() <= kMostAtOnce;
+  ProgressDisplay display(out, kind, few ? ids.size() : 1);
+  if (few) return WatchJobs(url, ids, display);
+  Service service(url);
+  std::vector<nlohmann::json> jobs;
+  size_t bad = 0;
+  for (const std::string& id : ids) {
+    jobs.push_back(WatchJob(service, id, [](const ProgressRow&) {}));
+    if (ExitStatusOf(jobs.back()) != kExitOk) ++bad;
+    ProgressRow row;
+    row.label = std::to_string(ids.size()) + " jobs";
+    row.phase = "waiting";
+    row.percent = static_cast<int>(jobs.size() * 100 / ids.size());
+    row.remark = std::to_string(jobs.size()) + " ended";
+    if (bad > 0) row.remark += ", " + std::to_string(bad) + " badly";
+    display.Update(0, row);
   }
   return jobs;
 }

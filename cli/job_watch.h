@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdio>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -28,5 +29,10 @@ nlohmann::json WatchJob(Service& service, const std::string& id,
 // of `ids` when all have ended. Throws what the first of them threw.
 std::vector<nlohmann::json> WatchJobs(const std::string& url, const std::vector<std::string>& ids,
                                       ProgressDisplay& display);
+
+// Follows any number of jobs: a few at once, many one after the other behind a single row that
+// counts them. Returns them in the order of `ids` when all have ended; throws as WatchJobs.
+std::vector<nlohmann::json> WatchMany(const std::string& url, const std::vector<std::string>& ids,
+                                      std::FILE* out, ProgressDisplay::Kind kind);
 
 }  // namespace millrace

@@ -1,29 +1,15 @@
 #include "cli/progress_display.h"
 
-#include <sys/ioctl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
+#include "cli/terminal.h"
+
 namespace millrace {
 namespace {
 
-constexpr int kDefaultWidth = 80;
-constexpr int kDefaultHeight = 24;
 constexpr int kLinesEvery = 10;  // percent
-
-struct ScreenSize {
-  int columns = kDefaultWidth;
-  int rows = kDefaultHeight;
-};
-
-ScreenSize SizeOf(std::FILE* out) {
-  winsize size{};
-  if (ioctl(fileno(out), TIOCGWINSZ, &size) != 0 || size.ws_col == 0 || size.ws_row == 0) return {};
-  return {.columns = size.ws_col, .rows = size.ws_row};
-}
 
 bool IsNews(const ProgressRow& before, const ProgressRow& now) {
   return before.phase != now.phase || before.outcome != now.outcome ||
@@ -34,7 +20,7 @@ bool IsNews(const ProgressRow& before, const ProgressRow& now) {
 }  // namespace
 
 ProgressDisplay::Kind ProgressDisplay::KindFor(std::FILE* out) {
-  if (isatty(fileno(out)) == 0) return Kind::kLines;
+  if (!IsTerminal(out)) return Kind::kLines;
   const char* terminal = std::getenv("TERM");
   const bool dumb = terminal == nullptr || std::strcmp(terminal, "dumb") == 0;
   return dumb ? Kind::kLines : Kind::kBars;

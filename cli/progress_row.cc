@@ -73,16 +73,29 @@ ProgressRow RowOf(const json& job) {
   return row;
 }
 
-ProgressRow UploadRow(const std::string& label, int64_t done, std::optional<int64_t> total) {
+namespace {
+
+ProgressRow TransferRow(const char* phase, const std::string& label, int64_t done,
+                        std::optional<int64_t> total) {
   ProgressRow row;
   row.label = Printable(label);
-  row.phase = "uploading";
+  row.phase = phase;
   row.remark = FormatBytes(done);
   if (total && *total > 0) {
     row.percent = static_cast<int>(static_cast<double>(done) * 100 / static_cast<double>(*total));
     row.remark += " of " + FormatBytes(*total);
   }
   return row;
+}
+
+}  // namespace
+
+ProgressRow UploadRow(const std::string& label, int64_t done, std::optional<int64_t> total) {
+  return TransferRow("uploading", label, done, total);
+}
+
+ProgressRow DownloadRow(const std::string& label, int64_t done, std::optional<int64_t> total) {
+  return TransferRow("downloading", label, done, total);
 }
 
 std::string RenderBar(const ProgressRow& row, int width) {

@@ -27,6 +27,9 @@ struct ProgressRow {
 // Reads the JSON of GET /v1/jobs/{id}.
 ProgressRow RowOf(const nlohmann::json& job);
 ProgressRow UploadRow(const std::string& label, int64_t done, std::optional<int64_t> total);
+ProgressRow DownloadRow(const std::string& label, int64_t done, std::optional<int64_t> total);
+// A smaller file is across before anybody has read the line.
+inline constexpr int64_t kWorthABar = 4 * 1024 * 1024;
 
 // One line of at most `width` columns: label, bar, percent, and as many of the facts as fit.
 std::string RenderBar(const ProgressRow& row, int width);

@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <vector>
 
+#include "cli/failure_text.h"
+#include "cli/json_text.h"
 #include "cli/progress_row.h"
 #include "cli/text.h"
 
@@ -13,33 +15,6 @@ namespace millrace {
 namespace {
 
 using nlohmann::json;
-
-// The member as printable text; "" if it is absent or null.
-std::string Text(const json& object, const char* key) {
-  const auto found = object.is_object() ? object.find(key) : object.end();
-  if (found == object.end() || found->is_null()) return "";
-  return Printable(found->is_string() ? found->get<std::string>() : found->dump());
-}
-
-double Number(const json& object, const char* key) {
-  const auto found = object.is_object() ? object.find(key) : object.end();
-  return found == object.end() || !found->is_number() ? 0 : found->get<double>();
-}
-
-const json& Member(const json& object, const char* key) {
-  static const json kNothing;
-  const auto found = object.is_object() ? object.find(key) : object.end();
-  return found == object.end() ? kNothing : *found;
-}
-
-std::string Joined(const std::vector<std::string>& parts, const std::string& between) {
-  std::string joined;
-  for (const std::string& part : parts) {
-    if (part.empty()) continue;
-    joined += (joined.empty() ? "" : between) + part;
-  }
-  return joined;
-}
 
 std::string DescribeVideo(const json& video) {
   std::string text = "video " + Text(video, "codec");
@@ -67,11 +42,6 @@ std::string DescribeStream(const json& stream) {
   return kind + " " + Text(stream, "codec");
 }
 
-std::string Line(const std::string& name, const std::string& value) {
-  return value.empty() ? ""
-                       : "  " + Padded(name, std::max(12, DisplayWidth(name) + 2)) + value + "\n";
-}
-
 std::string DescribeLabels(const json& labels) {
   std::vector<std::string> parts;
   if (labels.is_object()) {
@@ -80,13 +50,6 @@ std::string DescribeLabels(const json& labels) {
     }
   }
   return Joined(parts, ", ");
-}
-
-// "corrupt_media, blame: media; trying again cannot help".
-std::string DescribeBlame(const json& problem) {
-  const bool retryable = problem.value("retryable", false);
-  return Joined({Text(problem, "code"), "blame: " + Text(problem, "blame")}, ", ") +
-         (retryable ? "; another try may help" : "; another try cannot help");
 }
 
 std::string DescribeFiles(const json& job) {
@@ -107,6 +70,17 @@ std::string DescribeWarnings(const json& job) {
   return text;
 }
 
+// After a request of which nobody knows what became.
+std::string DescribeUncertainty(const json& context) {
+  const std::string key = Text(context, "idempotency_key");
+  if (key.empty()) return "  It may have been done all the same: look before you repeat it.\n";
+  const std::string upload = Text(context, "upload");
+  return "  The job may exist all the same. To get it, and not a second one, repeat this with the\n"
+         "  same options and the same key:\n"
+         "    millrace submit " +
+         (upload.empty() ? "…" : upload) + " --idempotency-key " + key + "\n";
+}
+
 }  // namespace
 
 std::string DescribeError(const Error& error) {
@@ -121,6 +95,7 @@ std::string DescribeError(const Error& error) {
   for (const json& field : fields) {
     text += "  " + Text(field, "pointer") + ": " + Text(field, "detail") + "\n";
   }
+  if (error.context().value("uncertain", false)) return text + DescribeUncertainty(error.context());
   if (error.context().contains("unreachable")) {
     text += "  Is it running? 'millrace up' starts it; --url or MILLRACE_URL says where it is.\n";
   }
@@ -148,6 +123,7 @@ std::string DescribeJob(const json& job) {
   const json& error = Member(job, "error");
   if (!error.is_null()) {
     text += Line("error", Text(error, "detail")) + Line("", DescribeBlame(error));
+    text += DescribeFacts(error);
   }
   return text + DescribeWarnings(job) + DescribeFiles(job);
 }
@@ -158,7 +134,7 @@ std::string DescribeEnd(const json& job, const std::optional<std::filesystem::pa
   if (Text(job, "state") == "dead") {
     const json& error = Member(job, "error");
     text += "could not be done: " + Text(error, "detail") + "\n";
-    text += Line("reason", DescribeBlame(error));
+    text += Line("reason", DescribeBlame(error)) + DescribeFacts(error);
     if (dead_letter) text += Line("dead letter", dead_letter->string());
     return text;
   }
@@ -192,6 +168,15 @@ std::string DescribeMedia(const json& media) {
     text += Line("stream " + Text(stream, "index"), DescribeStream(stream));
   }
   return text;
+}
+
+std::string DescribeMediaInALine(const json& media) {
+  std::vector<std::string> parts = {Text(media, "format_name")};
+  if (Number(media, "duration_seconds") > 0) {
+    parts.push_back(FormatShortDuration(Number(media, "duration_seconds")));
+  }
+  for (const json& stream : Member(media, "streams")) parts.push_back(DescribeStream(stream));
+  return Joined(parts, ", ");
 }
 
 std::string DescribeQueue(const json& queue) {

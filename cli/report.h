@@ -23,6 +23,8 @@ std::string DescribeEnd(const nlohmann::json& job,
 // "video h264 1280x720 25 fps, audio aac 2 ch 44100 Hz, 0:10, 1.4 MB".
 std::string DescribeFile(const nlohmann::json& file);
 std::string DescribeMedia(const nlohmann::json& media);
+// "QuickTime / MOV, 2.50 s, video h264 640x360, audio aac 2 ch", without a line's end.
+std::string DescribeMediaInALine(const nlohmann::json& media);
 std::string DescribeQueue(const nlohmann::json& queue);
 
 std::string JobsTable(const nlohmann::json& jobs);

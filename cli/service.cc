@@ -10,6 +10,8 @@
 #include <span>
 #include <utility>
 
+#include "cli/partial_file.h"
+#include "cli/resend.h"
 #include "core/error.h"
 #include "core/files.h"
 #include "core/sha256.h"
@@ -20,21 +22,25 @@ namespace {
 using nlohmann::json;
 
 constexpr std::chrono::seconds kSlack{15};  // beyond what the service was asked to wait
+// The service itself takes up to 30 seconds over many dead letters.
+constexpr std::chrono::seconds kRepeatedTimeout{45};
 constexpr std::chrono::seconds kProbeTimeout{90};
 
-[[noreturn]] void ThrowProblem(const HttpResponse& response) {
+[[noreturn]] void ThrowProblem(const HttpResponse& response, bool uncertain = false) {
   const json problem = json::parse(response.body, nullptr, false);
   if (!problem.is_object() || !problem.contains("code")) {
     throw Error(response.status >= 500 ? ErrorCode::kBrokerUnavailable : ErrorCode::kProtocolError,
                 "the service answered with HTTP status " + std::to_string(response.status) +
-                    " and no explanation; is this a Millrace service?");
+                    " and no explanation; is this a Millrace service?",
+                {{"uncertain", uncertain}});
   }
   const Error error = ErrorFromJson(problem);
-  throw Error(error.code(), error.what(), {{"problem", problem}});
+  throw Error(error.code(), error.what(), {{"problem", problem}, {"uncertain", uncertain}});
 }
 
-json ParsedBody(const HttpResponse& response) {
-  if (response.status < 200 || response.status > 299) ThrowProblem(response);
+json ParsedBody(const HttpResponse& response, bool uncertain = false) {
+  if (response.status < 200 || response.status > 299) ThrowProblem(response, uncertain);
+  if (response.status == 204) return nullptr;
   json body = json::parse(response.body, nullptr, false);
   if (body.is_discarded()) {
     throw Error(ErrorCode::kProtocolError, "the service's answer is not JSON");
@@ -43,6 +49,26 @@ json ParsedBody(const HttpResponse& response) {
 }
 
 std::string JobPath(const std::string& id) { return "/v1/jobs/" + PercentEncode(id); }
+
+HttpRequest PostRequest(const std::string& path, const json& body,
+                        std::chrono::milliseconds timeout) {
+  HttpRequest request = {.method = "POST", .path = path, .timeout = timeout};
+  if (!body.is_null()) {
+    request.headers = {"Content-Type: application/json"};
+    request.body = body.dump();
+  }
+  return request;
+}
+
+// As a string of RFC 8941, which may contain anything that a key may.
+std::string Quoted(const std::string& key) {
+  std::string quoted = "\"";
+  for (const char c : key) {
+    if (c == '"' || c == '\\') quoted += '\\';
+    quoted += c;
+  }
+  return quoted + '"';
+}
 
 FileDescriptor OpenInput(const std::filesystem::path& file) {
   if (file == "-") return FileDescriptor(fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0));
@@ -64,33 +90,11 @@ std::optional<int64_t> SizeIfFile(int fd, const std::filesystem::path& file) {
   return facts.st_size;
 }
 
-// Removes an unfinished download.
-class PartialFile {
- public:
-  explicit PartialFile(const std::filesystem::path& target) : path_(target.string() + ".part") {
-    if (target.has_parent_path()) CreateFolders(target.parent_path());
-    file_.Reset(open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-    if (!file_) ThrowStorageError(errno, "create", path_);
-  }
-  ~PartialFile() {
-    if (!path_.empty()) unlink(path_.c_str());
-  }
-  PartialFile(const PartialFile&) = delete;
-  PartialFile& operator=(const PartialFile&) = delete;
-
-  void Write(std::span<const char> bytes) { WriteAll(file_.get(), bytes, path_); }
-  void Keep(const std::filesystem::path& target) {
-    file_.Reset();
-    Rename(path_, target);
-    path_.clear();
-  }
-
- private:
-  std::filesystem::path path_;
-  FileDescriptor file_;
-};
-
 }  // namespace
+
+std::string DeadLetterPath(const std::string& job) {
+  return "/v1/dead-letters/" + PercentEncode(job);
+}
 
 json Service::Upload(const std::filesystem::path& file, const std::string& name,
                      const TransferProgress& progress) {
@@ -108,15 +112,37 @@ json Service::Upload(const std::filesystem::path& file, const std::string& name,
 }
 
 json Service::Post(const std::string& path, const json& body, std::chrono::milliseconds timeout) {
-  HttpRequest request = {.method = "POST", .path = path, .timeout = timeout};
-  if (!body.is_null()) {
-    request.headers = {"Content-Type: application/json"};
-    request.body = body.dump();
-  }
-  return ParsedBody(http_.Send(request));
+  return ParsedBody(http_.Send(PostRequest(path, body, timeout)));
 }
 
-json Service::Submit(const json& request) { return Post("/v1/jobs", request); }
+json Service::SendRepeatedly(HttpRequest request, std::chrono::milliseconds patience) {
+  const Resent end = SendUntilAnswered(http_, std::move(request), patience);
+  return ParsedBody(end.response, end.uncertain);
+}
+
+json Service::PostRepeatedly(const std::string& path, const json& body, const std::string& key,
+                             std::chrono::milliseconds patience) {
+  HttpRequest request = PostRequest(path, body, kRepeatedTimeout);
+  if (!key.empty()) request.headers.push_back("Idempotency-Key: " + Quoted(key));
+  return SendRepeatedly(std::move(request), patience);
+}
+
+json Service::Submit(const json& request, const std::string& key,
+                     std::chrono::milliseconds patience) {
+  try {
+    return PostRepeatedly("/v1/jobs", request, key, patience);
+  } catch (const Error& error) {
+    if (!error.context().value("uncertain", false)) throw;
+    json context = error.context();
+    context["idempotency_key"] = key;
+    context["upload"] = request.at("input").value("upload", "");
+    throw Error(error.code(), error.what(), std::move(context));
+  }
+}
+
+json Service::Delete(const std::string& path) {
+  return SendRepeatedly({.method = "DELETE", .path = path}, kPatience);
+}
 
 json Service::Job(const std::string& id) { return Get(JobPath(id)); }
 
@@ -143,6 +169,14 @@ json Service::Cancel(const std::string& id) { return Post(JobPath(id) + "/cancel
 
 json Service::Jobs(const std::string& query) { return Get("/v1/jobs?" + query); }
 
+json Service::DeadLetter(const std::string& job) { return Get(DeadLetterPath(job)); }
+
+json Service::DeadLetters(const std::string& query, int page_size, const std::string& token) {
+  std::string path = "/v1/dead-letters?page_size=" + std::to_string(page_size) + query;
+  if (!token.empty()) path += "&page_token=" + PercentEncode(token);
+  return Get(path);
+}
+
 json Service::Probe(const std::string& upload) {
   return Post("/v1/probe", {{"input", {{"upload", upload}}}}, kProbeTimeout);
 }
@@ -152,23 +186,39 @@ json Service::Get(const std::string& path) { return ParsedBody(http_.Send({.path
 void Service::Download(const std::string& job, const json& file,
                        const std::filesystem::path& target, const TransferProgress& progress) {
   const std::string path = file.at("path");
+  Fetch(JobPath(job) + "/outputs/" + PercentEncode(path, true), target,
+        {.bytes = file.at("bytes").get<int64_t>(),
+         .sha256 = file.at("sha256"),
+         .progress = progress});
+}
+
+void Service::Fetch(const std::string& path, const std::filesystem::path& target,
+                    const FetchOptions& options) {
   PartialFile partial(target);
   Sha256 hash;
   int64_t bytes = 0;
-  const ByteSink sink = [&](std::span<const char> block) {
-    partial.Write(block);
-    hash.Add(block);
-    bytes += static_cast<int64_t>(block.size());
-  };
-  const HttpResponse response =
-      http_.Download(JobPath(job) + "/outputs/" + PercentEncode(path, true), sink, progress);
-  if (response.status != 200) ThrowProblem(response);
-  if (bytes != file.at("bytes").get<int64_t>() || hash.Finish() != file.at("sha256")) {
-    throw Error(ErrorCode::kTruncatedOutput, "what was downloaded of " + path +
-                                                 " is not what the job's manifest promises (" +
-                                                 std::to_string(bytes) + " bytes)");
+  Stream(
+      path,
+      [&](std::span<const char> block) {
+        partial.Write(block);
+        hash.Add(block);
+        bytes += static_cast<int64_t>(block.size());
+      },
+      options.progress);
+  const bool right_size = !options.bytes || bytes == *options.bytes;
+  if (!right_size || (!options.sha256.empty() && hash.Finish() != options.sha256)) {
+    throw Error(ErrorCode::kTruncatedOutput,
+                "what was downloaded of " + target.filename().string() +
+                    " is not what the service has promised (" + std::to_string(bytes) + " bytes)");
   }
-  partial.Keep(target);
+  if (options.executable) partial.MakeExecutable();
+  partial.Keep();
+}
+
+void Service::Stream(const std::string& path, const ByteSink& sink,
+                     const TransferProgress& progress) {
+  const HttpResponse response = http_.Download(path, sink, progress);
+  if (response.status != 200) ThrowProblem(response);
 }
 
 }  // namespace millrace

@@ -119,7 +119,10 @@ std::string Padded(std::string_view text, int width) {
   return result;
 }
 
-std::string FormatTable(const std::vector<std::vector<std::string>>& rows) {
+std::string FormatTable(const std::vector<std::vector<std::string>>& rows,
+                        std::optional<int> columns) {
+  constexpr int kGap = 2;
+  constexpr int kLeastOfLast = 20;
   std::vector<int> widths;
   for (const auto& row : rows) {
     widths.resize(std::max(widths.size(), row.size()));
@@ -128,8 +131,13 @@ std::string FormatTable(const std::vector<std::vector<std::string>>& rows) {
   std::string table;
   for (const auto& row : rows) {
     std::string line;
-    for (size_t i = 0; i < row.size(); ++i) {
-      line += i + 1 < row.size() ? Padded(row[i], widths[i] + 2) : row[i];
+    int used = 0;
+    for (size_t i = 0; i + 1 < row.size(); ++i) {
+      line += Padded(row[i], widths[i] + kGap);
+      used += widths[i] + kGap;
+    }
+    if (!row.empty()) {
+      line += columns ? Truncated(row.back(), std::max(kLeastOfLast, *columns - used)) : row.back();
     }
     line.erase(line.find_last_not_of(' ') + 1);
     table += line + "\n";

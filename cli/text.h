@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,7 +25,9 @@ std::string Truncated(std::string_view text, int width);
 // Filled up with spaces, or truncated, to exactly `width` columns.
 std::string Padded(std::string_view text, int width);
 
-// Columns aligned to their widest cell, two spaces apart, one line a row.
-std::string FormatTable(const std::vector<std::vector<std::string>>& rows);
+// Columns aligned to their widest cell, two spaces apart, one line a row. With `columns` the last
+// cell of each row is cut so that the line is no longer than that, but never to less than 20.
+std::string FormatTable(const std::vector<std::vector<std::string>>& rows,
+                        std::optional<int> columns = std::nullopt);
 
 }  // namespace millrace

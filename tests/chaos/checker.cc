@@ -164,8 +164,8 @@ class Checker {
     }
     const std::set<std::string> promised = report.at("files");
     if (promised != names) {
-      Blame("a dead letter is complete", one, json(names).dump() + " are not " +
-                                                  report.at("files").dump());
+      Blame("a dead letter is complete", one,
+            json(names).dump() + " are not " + report.at("files").dump());
     }
     if (one.dead_input_sha256 != one.record.input_sha256) {
       Blame("a dead letter keeps the input", one, one.dead_input_sha256);

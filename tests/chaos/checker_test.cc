@@ -57,19 +57,21 @@ class CheckerTest : public testing::Test {
                {"max_attempts", 20},
                {"error", {{"code", "not_media"}}}};
     bad.attempts = json::array({Attempt(2, "failed")});
-    bad.events = json::array({Event(5, "submit", "queued"), Event(6, "start", "running"),
-                              Event(7, "bury", "dead")});
+    bad.events = json::array(
+        {Event(5, "submit", "queued"), Event(6, "start", "running"), Event(7, "bury", "dead")});
     const json names = {"input", "log-2.txt", "report.json", "repro.sh", "task.json"};
     json files = json::array();
     for (const json& name : names) files.push_back({{"name", name}});
-    bad.dead_letter = {
-        {"report",
-         {{"job", "job_2"}, {"generation", 1}, {"error", {{"code", "not_media"}}}, {"files", names}}},
-        {"files", files}};
+    bad.dead_letter = {{"report",
+                        {{"job", "job_2"},
+                         {"generation", 1},
+                         {"error", {{"code", "not_media"}}},
+                         {"files", names}}},
+                       {"files", files}};
     bad.dead_input_sha256 = "22";
     evidence_.jobs = {good, bad};
-    evidence_.listed = json::array({{{"id", "job_1"}, {"external_id", "k1"}},
-                                    {{"id", "job_2"}, {"external_id", "k2"}}});
+    evidence_.listed = json::array(
+        {{{"id", "job_1"}, {"external_id", "k1"}}, {{"id", "job_2"}, {"external_id", "k2"}}});
   }
 
   JobEvidence& good() { return evidence_.jobs[0]; }
@@ -247,7 +249,8 @@ TEST(ExcuseTest, AJobIsExcusedByTwoCrashesOnTwoWorkersAndByItsAttemptsBeingSpent
   EXPECT_FALSE(ExcuseFor(job, json::array({Attempt(1, "failed"), Attempt(2, "failed")})));
   EXPECT_TRUE(ExcuseFor(
       job, json::array({Attempt(1, "failed"), Attempt(2, "failed"), Attempt(3, "failed")})));
-  EXPECT_FALSE(ExcuseFor(job, json::array({Attempt(1, "failed", 9, 1), Attempt(2, "failed", 9, 2)})))
+  EXPECT_FALSE(
+      ExcuseFor(job, json::array({Attempt(1, "failed", 9, 1), Attempt(2, "failed", 9, 2)})))
       << "of two generations";
 }
 

@@ -101,8 +101,8 @@ class Episode {
         record_.Violated({"good media does not die for nothing", job.id,
                           job.ended.at("error").dump() + attempts.dump()});
       }
-      const harness::HttpAnswer answer = http.Send(
-          {.method = "POST", .path = "/v1/dead-letters/" + job.id + "/redrive"});
+      const harness::HttpAnswer answer =
+          http.Send({.method = "POST", .path = "/v1/dead-letters/" + job.id + "/redrive"});
       if (answer.status != 202) {
         record_.Violated({"a dead job can be redriven", job.id, answer.body});
         continue;
@@ -159,10 +159,10 @@ class Episode {
   }
 
   std::string Verify() {
-    const harness::CommandResult result = harness::RunCommand(
-        {.program = harness::ProgramPath("millrace-broker"),
-         .arguments = {"--verify", "--data-dir", world_.data_dir().string()}},
-        kVerifyLimit);
+    const harness::CommandResult result =
+        harness::RunCommand({.program = harness::ProgramPath("millrace-broker"),
+                             .arguments = {"--verify", "--data-dir", world_.data_dir().string()}},
+                            kVerifyLimit);
     return result.end.exit_status == 0 ? "" : result.out + result.err;
   }
 

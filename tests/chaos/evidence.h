@@ -25,7 +25,7 @@ struct JobEvidence {
   nlohmann::json attempts;  // an array
   nlohmann::json events;    // an array
   std::vector<FetchedFile> files;
-  nlohmann::json dead_letter;      // of a dead job; null: there is none
+  nlohmann::json dead_letter;     // of a dead job; null: there is none
   std::string dead_input_sha256;  // of the input kept with it; empty: there is none
 };
 
@@ -40,9 +40,9 @@ struct Reference {
 
 // All that can be seen of an episode when it is over, from outside.
 struct Evidence {
-  std::vector<JobEvidence> jobs;  // all that were acknowledged
-  nlohmann::json listed;          // an array: every job that the service lists
-  size_t encoders_killed = 0;     // by the harness
+  std::vector<JobEvidence> jobs;       // all that were acknowledged
+  nlohmann::json listed;               // an array: every job that the service lists
+  size_t encoders_killed = 0;          // by the harness
   std::vector<std::string> leftovers;  // files and folders that nothing can need any more
   std::vector<std::string> accidents;  // programs that died of themselves
   std::string verify;                  // what `millrace-broker --verify` complained of

@@ -15,20 +15,18 @@ void AddNetworkFaults(std::vector<FaultKind>& kinds);
 void AddStorageFaults(std::vector<FaultKind>& kinds, bool has_own_disk);  // and clocks
 void AddLedgerDamage(std::vector<FaultKind>& kinds);
 
-// A fault that is begun when it is made and only has to be taken back.
+// A fault that is begun when it is made and only has to be taken back, which tells whether it had
+// any effect.
 class Undo final : public ActiveFault {
  public:
-  explicit Undo(std::function<void(FaultScene&)> undo) : undo_(std::move(undo)) {}
-  bool End(FaultScene& scene) override {
-    undo_(scene);
-    return true;
-  }
+  explicit Undo(std::function<bool(FaultScene&)> undo) : undo_(std::move(undo)) {}
+  bool End(FaultScene& scene) override { return undo_(scene); }
 
  private:
-  std::function<void(FaultScene&)> undo_;
+  std::function<bool(FaultScene&)> undo_;
 };
 
-inline std::unique_ptr<ActiveFault> UndoneBy(std::function<void(FaultScene&)> undo) {
+inline std::unique_ptr<ActiveFault> UndoneBy(std::function<bool(FaultScene&)> undo) {
   return std::make_unique<Undo>(std::move(undo));
 }
 

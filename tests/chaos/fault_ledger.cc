@@ -98,9 +98,8 @@ class DamagedLedger final : public ActiveFault {
     if (!refused || refused->end.exit_status != 1 ||
         refused->err.find(ledger.string()) == std::string::npos) {
       scene.record.Violated({"a damaged ledger is refused by name", "",
-                             refused ? "exit status " +
-                                           std::to_string(refused->end.exit_status) + ", said " +
-                                           refused->err
+                             refused ? "exit status " + std::to_string(refused->end.exit_status) +
+                                           ", said " + refused->err
                                      : "the broker runs"});
     }
   }

@@ -22,11 +22,15 @@ FaultKind Harming(const std::string& name, const Way& way, const Faults& to_brok
           .most_ms = 5000,
           .begin = [way, to_broker, from_broker](FaultScene& scene, size_t index, const Fault&) {
             const ProgramId id{way.kind, index};
-            scene.world.LinkOf(id).Set(LinkProxy::kToBroker, to_broker);
-            scene.world.LinkOf(id).Set(LinkProxy::kFromBroker, from_broker);
-            return UndoneBy([id](FaultScene& then) {
-              then.world.LinkOf(id).Set(LinkProxy::kToBroker, {});
-              then.world.LinkOf(id).Set(LinkProxy::kFromBroker, {});
+            LinkProxy& link = scene.world.LinkOf(id);
+            const uint64_t harmed = link.harmed();
+            link.Set(LinkProxy::kToBroker, to_broker);
+            link.Set(LinkProxy::kFromBroker, from_broker);
+            return UndoneBy([id, harmed](FaultScene& then) {
+              LinkProxy& mended = then.world.LinkOf(id);
+              mended.Set(LinkProxy::kToBroker, {});
+              mended.Set(LinkProxy::kFromBroker, {});
+              return mended.harmed() > harmed;
             });
           }};
 }
@@ -38,7 +42,7 @@ FaultKind Breaking(const Way& way) {
           .most_ms = 0,
           .begin = [way](FaultScene& scene, size_t index, const Fault&) {
             scene.world.LinkOf({way.kind, index}).Reset();
-            return UndoneBy([](FaultScene&) {});
+            return UndoneBy([](FaultScene&) { return true; });
           }};
 }
 

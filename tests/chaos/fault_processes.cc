@@ -29,9 +29,13 @@ FaultKind Killing(const Victim& victim) {
           .most_ms = 800,
           .begin = [kind = victim.kind](FaultScene& scene, size_t index, const Fault&) {
             const ProgramId id{kind, index};
+            const bool runs = scene.world.Running(id);
             scene.world.Hold(id);
             scene.world.Signal(id, SIGKILL);
-            return UndoneBy([id](FaultScene& then) { then.world.LetGo(id); });
+            return UndoneBy([id, runs](FaultScene& then) {
+              then.world.LetGo(id);
+              return runs;
+            });
           }};
 }
 
@@ -42,8 +46,12 @@ FaultKind Freezing(const Victim& victim) {
           .most_ms = victim.longest_freeze_ms,
           .begin = [kind = victim.kind](FaultScene& scene, size_t index, const Fault&) {
             const ProgramId id{kind, index};
+            const bool runs = scene.world.Running(id);
             scene.world.Signal(id, SIGSTOP);
-            return UndoneBy([id](FaultScene& then) { then.world.Signal(id, SIGCONT); });
+            return UndoneBy([id, runs](FaultScene& then) {
+              then.world.Signal(id, SIGCONT);
+              return runs;
+            });
           }};
 }
 
@@ -54,8 +62,9 @@ FaultKind Draining(const Victim& victim) {
           .least_ms = 0,
           .most_ms = 500,
           .begin = [kind = victim.kind](FaultScene& scene, size_t index, const Fault&) {
+            const bool runs = scene.world.Running({kind, index});
             scene.world.Signal({kind, index}, SIGTERM);
-            return UndoneBy([](FaultScene&) {});
+            return UndoneBy([runs](FaultScene&) { return runs; });
           }};
 }
 
@@ -115,28 +124,28 @@ class Storm final : public ActiveFault {
 // Signals one of the worker's encoders. A descriptor names the process, as its number may be given
 // to another one.
 FaultKind SignallingAnEncoder(const std::string& name, int signal_number, bool undone) {
-  return {
-      .name = name,
-      .target = Target::kNothing,
-      .least_ms = undone ? 200u : 0u,
-      .most_ms = undone ? 3000u : 0u,
-      .begin = [signal_number, undone](FaultScene& scene, size_t,
-                                       const Fault& fault) -> std::unique_ptr<ActiveFault> {
-        const size_t worker = fault.random % scene.world.options().workers;
-        const std::vector<pid_t> encoders = scene.world.EncodersOf(worker);
-        if (encoders.empty()) return nullptr;
-        const pid_t pid = encoders[fault.random / 7 % encoders.size()];
-        auto handle = std::make_shared<FileDescriptor>(
-            static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
-        if (!*handle) return nullptr;
-        if (syscall(SYS_pidfd_send_signal, handle->get(), signal_number, nullptr, 0) != 0) {
-          return nullptr;
-        }
-        if (signal_number == SIGKILL) ++scene.encoders_killed;
-        return UndoneBy([handle, undone](FaultScene&) {
-          if (undone) syscall(SYS_pidfd_send_signal, handle->get(), SIGCONT, nullptr, 0);
-        });
-      }};
+  return {.name = name,
+          .target = Target::kNothing,
+          .least_ms = undone ? 200u : 0u,
+          .most_ms = undone ? 3000u : 0u,
+          .begin = [signal_number, undone](FaultScene& scene, size_t,
+                                           const Fault& fault) -> std::unique_ptr<ActiveFault> {
+            const size_t worker = fault.random % scene.world.options().workers;
+            const std::vector<pid_t> encoders = scene.world.EncodersOf(worker);
+            if (encoders.empty()) return nullptr;
+            const pid_t pid = encoders[fault.random / 7 % encoders.size()];
+            auto handle =
+                std::make_shared<FileDescriptor>(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+            if (!*handle) return nullptr;
+            if (syscall(SYS_pidfd_send_signal, handle->get(), signal_number, nullptr, 0) != 0) {
+              return nullptr;
+            }
+            if (signal_number == SIGKILL) ++scene.encoders_killed;
+            return UndoneBy([handle, undone](FaultScene&) {
+              if (undone) syscall(SYS_pidfd_send_signal, handle->get(), SIGCONT, nullptr, 0);
+              return true;
+            });
+          }};
 }
 
 }  // namespace

@@ -8,8 +8,8 @@ namespace {
 
 using std::chrono::seconds;
 
-FaultKind Failing(const std::string& name, const std::string& below, uint32_t operations,
-                  int error, uint32_t per_million) {
+FaultKind Failing(const std::string& name, const std::string& below, uint32_t operations, int error,
+                  uint32_t per_million) {
   return {.name = name,
           .target = Target::kDisk,
           .least_ms = 200,
@@ -20,7 +20,8 @@ FaultKind Failing(const std::string& name, const std::string& below, uint32_t op
                                              .operations = operations,
                                              .error = error,
                                              .per_million = per_million});
-            return UndoneBy([number](FaultScene& then) { then.world.storage().End(number); });
+            return UndoneBy(
+                [number](FaultScene& then) { return then.world.storage().End(number) > 0; });
           }};
 }
 
@@ -31,7 +32,10 @@ FaultKind FillingTheDisk() {
           .most_ms = 4000,
           .begin = [](FaultScene& scene, size_t, const Fault& fault) {
             scene.world.disk().Fill(static_cast<int64_t>(fault.random % (256 << 10)));
-            return UndoneBy([](FaultScene& then) { then.world.disk().Relieve(); });
+            return UndoneBy([](FaultScene& then) {
+              then.world.disk().Relieve();
+              return true;
+            });
           }};
 }
 
@@ -53,6 +57,7 @@ FaultKind SteppingClocks(const std::string& name, std::vector<ProgramKind> progr
             }
             return UndoneBy([programs](FaultScene& then) {
               for (const ProgramKind kind : programs) then.world.storage().SetClock(kind, {});
+              return true;
             });
           }};
 }
@@ -70,10 +75,10 @@ void AddStorageFaults(std::vector<FaultKind>& kinds, bool has_own_disk) {
   }
   kinds.push_back(SteppingClocks("step_broker_clock", {ProgramKind::kBroker}));
   kinds.push_back(SteppingClocks("step_api_clock", {ProgramKind::kApi}));
-  kinds.push_back(SteppingClocks("step_worker_clock", {ProgramKind::kWorker, ProgramKind::kEncode}));
-  kinds.push_back(SteppingClocks("step_all_clocks",
-                                 {ProgramKind::kBroker, ProgramKind::kApi, ProgramKind::kWorker,
-                                  ProgramKind::kEncode}));
+  kinds.push_back(
+      SteppingClocks("step_worker_clock", {ProgramKind::kWorker, ProgramKind::kEncode}));
+  kinds.push_back(SteppingClocks("step_all_clocks", {ProgramKind::kBroker, ProgramKind::kApi,
+                                                     ProgramKind::kWorker, ProgramKind::kEncode}));
 }
 
 }  // namespace millrace::chaos

@@ -34,8 +34,8 @@ std::vector<FaultKind> AllFaultKinds(bool has_own_disk) {
   return kinds;
 }
 
-std::vector<Fault> PlanFaults(const std::vector<FaultKind>& kinds, uint64_t seed,
-                              size_t episode_ms, size_t every_ms) {
+std::vector<Fault> PlanFaults(const std::vector<FaultKind>& kinds, uint64_t seed, size_t episode_ms,
+                              size_t every_ms) {
   std::mt19937_64 random(seed);
   std::vector<Fault> plan;
   for (size_t i = 0; i < episode_ms / every_ms; ++i) {

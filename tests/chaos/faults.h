@@ -42,8 +42,8 @@ class ActiveFault {
   virtual ~ActiveFault() = default;
   // Called often while it is at work; true: it has done all that it wants to before its time.
   virtual bool Step(FaultScene&) { return false; }
-  // Takes it back: from here on the service is to mend itself. False: it can never take effect (an
-  // encoder that was to be killed was not there), and does not count.
+  // Takes it back: from here on the service is to mend itself. False: it has had no effect (no
+  // message came by to be lost, no step was taken at which to die), and does not count.
   virtual bool End(FaultScene& scene) = 0;
 };
 
@@ -51,7 +51,7 @@ struct FaultKind {
   std::string name;
   Target target = Target::kNothing;
   std::vector<Target> besides = {};  // takes hold of the first of these, too
-  size_t least_ms = 0;  // it is left at work for at least this long
+  size_t least_ms = 0;               // it is left at work for at least this long
   size_t most_ms = 0;
   // Begins it. `index` says on which of the programs of its target.
   std::function<std::unique_ptr<ActiveFault>(FaultScene& scene, size_t index, const Fault& fault)>
@@ -62,8 +62,8 @@ struct FaultKind {
 std::vector<FaultKind> AllFaultKinds(bool has_own_disk);
 
 // Faults of these kinds at random times, in order of time, one each `every_ms` on average.
-std::vector<Fault> PlanFaults(const std::vector<FaultKind>& kinds, uint64_t seed,
-                              size_t episode_ms, size_t every_ms);
+std::vector<Fault> PlanFaults(const std::vector<FaultKind>& kinds, uint64_t seed, size_t episode_ms,
+                              size_t every_ms);
 
 // Sets faults to work when their time has come and takes them back, at most one at a time on each
 // target. Owned by an episode; used by the world's thread.

@@ -105,8 +105,8 @@ TEST_F(LinkProxyTest, AResetBreaksTheConnectionAndANewOneWorks) {
 TEST(ZmtpStreamTest, TakesAStreamApartHoweverItIsCut) {
   const std::string greeting(64, 'g');
   const std::string command = std::string("\x04\x06", 2) + "\x05READY";
-  const std::string message = std::string("\x01\x02", 2) + "ab" +
-                              std::string("\x02\0\0\0\0\0\0\0\x03", 9) + "xyz";
+  const std::string message =
+      std::string("\x01\x02", 2) + "ab" + std::string("\x02\0\0\0\0\0\0\0\x03", 9) + "xyz";
   const std::string all = greeting + command + message + message;
   for (size_t piece = 1; piece <= all.size(); ++piece) {
     ZmtpStream stream;

@@ -119,12 +119,12 @@ json Load::UploadUntilTaken(Hands& hands, const std::string& media, const std::s
 
 json Load::SubmitUntilTaken(Hands& hands, const std::string& key, const json& body) {
   while (!ended_) {
-    const HttpAnswer answer = hands.Any().Send(
-        {.method = "POST",
-         .path = "/v1/jobs",
-         .headers = {"Content-Type: application/json", "Idempotency-Key: " + key},
-         .body = body.dump(),
-         .timeout = kPatience});
+    const HttpAnswer answer =
+        hands.Any().Send({.method = "POST",
+                          .path = "/v1/jobs",
+                          .headers = {"Content-Type: application/json", "Idempotency-Key: " + key},
+                          .body = body.dump(),
+                          .timeout = kPatience});
     if (answer.status == 202) return answer.Json();
     CheckRefusal("POST of " + key, answer);
     Pause(50ms);
@@ -173,9 +173,9 @@ void Load::Look(Hands& hands, const std::string& id, bool wait) {
 void Load::CheckRefusal(const std::string& request, const HttpAnswer& answer) {
   if (answer.status == 0) return;  // the api has gone, or was frozen
   if (answer.status < 500) {
-    record_.Violated({"a right request is not refused for good", "",
-                      request + " was answered " + std::to_string(answer.status) + " " +
-                          answer.body});
+    record_.Violated(
+        {"a right request is not refused for good", "",
+         request + " was answered " + std::to_string(answer.status) + " " + answer.body});
   } else if (answer.status == 503 && answer.Header("retry-after").empty()) {
     record_.Violated({"503 says when to come again", "", request + ": " + answer.body});
   }
@@ -214,8 +214,8 @@ void Load::RunStorm(size_t times, size_t threads, const std::string& key) {
   for (std::thread& one : crowd) one.join();
   if (ids.empty()) return;
   if (ids.size() > 1) {
-    record_.Violated({"one key is one job", *ids.begin(),
-                      std::to_string(ids.size()) + " jobs came of " + key});
+    record_.Violated(
+        {"one key is one job", *ids.begin(), std::to_string(ids.size()) + " jobs came of " + key});
   }
   record_.Acknowledged(KnownJob(*ids.begin(), key, kind, upload));
 }

@@ -35,7 +35,9 @@ struct FixedEpisode {
 const std::vector<FixedEpisode>& FixedSet() {
   static const std::vector<FixedEpisode> all = {
       {.seed = 1, .seconds = 60, .kinds = {}},
-      {.seed = 2, .seconds = 30, .kinds = {"kill_broker", "kill_api", "kill_worker", "kill_encode"}},
+      {.seed = 2,
+       .seconds = 30,
+       .kinds = {"kill_broker", "kill_api", "kill_worker", "kill_encode"}},
   };
   return all;
 }

@@ -51,19 +51,17 @@ void Record::CheckAgainst(const JobRecord& known, const json& job) {
   const std::string state = job.at("state");
   if (const auto seen = known.percents.find(generation);
       seen != known.percents.end() && percent < seen->second) {
-    blame("percent never falls",
-          "from " + std::to_string(seen->second) + " to " + std::to_string(percent) + " in " +
-              state);
+    blame("percent never falls", "from " + std::to_string(seen->second) + " to " +
+                                     std::to_string(percent) + " in " + state);
   }
   if (!known.percents.empty() && generation < known.percents.rbegin()->first) {
     blame("generations only grow", "back to " + std::to_string(generation));
   }
   if ((percent == 100) != (state == "succeeded")) {
-    blame("100 percent means that the outputs are there",
-          std::to_string(percent) + " in " + state);
+    blame("100 percent means that the outputs are there", std::to_string(percent) + " in " + state);
   }
-  if (!known.ended.is_null() && (known.ended.at("state") != state ||
-                                 known.ended.at("generation") != generation)) {
+  if (!known.ended.is_null() &&
+      (known.ended.at("state") != state || known.ended.at("generation") != generation)) {
     blame("what has ended stays as it ended",
           known.ended.at("state").get<std::string>() + " became " + state);
   }

@@ -14,7 +14,7 @@ namespace millrace::chaos {
 
 // What one client was told of one job, and nothing that it was not told.
 struct JobRecord {
-  std::string id;  // empty: not acknowledged yet
+  std::string id;   // empty: not acknowledged yet
   std::string key;  // the Idempotency-Key, and the external id
   const JobKind* kind = nullptr;
   std::string input_sha256;  // as the upload was acknowledged

@@ -31,9 +31,8 @@ std::vector<std::string> StorageFaults::Environment(ProgramKind kind) const {
 }
 
 size_t StorageFaults::Begin(const StorageFault& fault) {
-  const auto free = std::ranges::find_if(control_->rules, [](const FaultRule& rule) {
-    return rule.armed == 0;
-  });
+  const auto free =
+      std::ranges::find_if(control_->rules, [](const FaultRule& rule) { return rule.armed == 0; });
   if (free == control_->rules.end()) throw std::logic_error("too many storage faults at once");
   const std::string prefix = fault.below.string();
   if (prefix.size() >= sizeof free->prefix) throw std::logic_error("too long a path: " + prefix);

@@ -16,10 +16,10 @@ namespace millrace::chaos {
 struct StorageFault {
   std::filesystem::path below;  // absolute; this file, or what lies below or begins with it
   uint32_t operations = kFailWrite | kFailSync | kFailName;
-  int error = 0;                                              // an errno
-  uint32_t per_million = 1'000'000;                           // of the operations
-  std::initializer_list<ProgramKind> programs = {
-      ProgramKind::kBroker, ProgramKind::kApi, ProgramKind::kWorker, ProgramKind::kEncode};
+  int error = 0;                     // an errno
+  uint32_t per_million = 1'000'000;  // of the operations
+  std::initializer_list<ProgramKind> programs = {ProgramKind::kBroker, ProgramKind::kApi,
+                                                 ProgramKind::kWorker, ProgramKind::kEncode};
 };
 
 // The harness's side of FaultControl: a file that is mapped here and by each program that is

@@ -15,9 +15,7 @@ json Video(const std::string& name, int height, const std::string& speed = "ultr
           {"audio", {{"codec", "aac"}, {"bitrate", 64000}}}};
 }
 
-json Sound() {
-  return {{"name", "sound"}, {"container", "m4a"}, {"audio", {{"codec", "aac"}}}};
-}
+json Sound() { return {{"name", "sound"}, {"container", "m4a"}, {"audio", {{"codec", "aac"}}}}; }
 
 json Picture() {
   return {{"name", "poster"}, {"thumbnails", {{"count", 1}, {"format", "png"}, {"width", 64}}}};
@@ -54,8 +52,7 @@ std::vector<JobKind> AllJobKinds() {
       Kind("audio-5-1-aac.m4a", "a copy", json::array({Copy()}), 6),
       Kind("video-only-h264.mp4", "video and picture", json::array({Video("web", 90), Picture()}),
            8),
-      Kind("rotated-90.mp4", "two videos", json::array({Video("small", 60), Video("web", 120)}),
-           6),
+      Kind("rotated-90.mp4", "two videos", json::array({Video("small", 60), Video("web", 120)}), 6),
       // Some seconds of work, so that faults meet encodes in their middle.
       Kind("sdr-720p-aac.mp4", "video, slowly", json::array({Video("web", 240, "slow")}), 3),
   };

@@ -199,9 +199,7 @@ std::vector<std::string> World::ArgumentsOf(const ProgramId& id) const {
   const auto ipc = [this](const std::string& name) { return "ipc://" + SocketPath(name).string(); };
   std::vector<std::string> all = {"--data-dir", data_dir().string(), "--event-endpoint",
                                   ipc("event")};
-  const auto add = [&all](std::initializer_list<std::string> more) {
-    all.insert(all.end(), more);
-  };
+  const auto add = [&all](std::initializer_list<std::string> more) { all.insert(all.end(), more); };
   switch (id.kind) {
     case ProgramKind::kBroker:
       add({"--client-endpoint", ipc("client"), "--worker-endpoint", ipc("worker")});

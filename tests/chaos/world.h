@@ -32,7 +32,7 @@ struct WorldOptions {
   uint64_t seed = 0;
   size_t apis = 2;
   size_t workers = 3;
-  int slots = 2;                         // of each worker
+  int slots = 2;                          // of each worker
   int64_t disk_bytes = int64_t{1} << 30;  // of the data folder
 };
 

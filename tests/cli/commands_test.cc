@@ -3,69 +3,20 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
-#include <nlohmann/json.hpp>
-
-#include "core/error.h"
 #include "core/sha256.h"
-#include "tests/cli/running_program.h"
-#include "tests/fakes/fake_http_server.h"
-#include "tests/fakes/temp_dir.h"
+#include "tests/cli/commands_fixture.h"
 
 namespace millrace {
 namespace {
 
-using nlohmann::json;
 using testing::HasSubstr;
 using testing::Not;
-
-constexpr char kJobId[] = "job_01";
-
-FakeHttpReply Json(int status, const json& body) { return {status, body.dump(), {}}; }
-
-FakeHttpReply Problem(const Error& error) {
-  return Json(error.traits().http_status, ProblemJson(error));
-}
 
 std::string HashOf(const std::string& text) {
   Sha256 hash;
   hash.Add(text);
   return hash.Finish();
 }
-
-json JobIn(const std::string& state) {
-  return {{"id", kJobId},
-          {"state", state},
-          {"phase", state},
-          {"input", {{"name", "a.mp4"}, {"upload", "upl_1"}, {"bytes", 3}}},
-          {"progress", {{"percent", state == "succeeded" ? 100 : 0}}},
-          {"attempt", 1},
-          {"max_attempts", 5},
-          {"outputs", json::array()},
-          {"warnings", json::array()},
-          {"error", nullptr}};
-}
-
-class CommandsTest : public testing::Test {
- protected:
-  // Runs `millrace` with the arguments against the stand-in, which answers with `answer`.
-  ProgramResult Run(std::vector<std::string> arguments, FakeHttpServer::Answer answer) {
-    const FakeHttpServer server(std::move(answer));
-    arguments.insert(arguments.end(), {"--url", server.url()});
-    ProgramResult result = RunMillrace(std::move(arguments));
-    requests_ = server.requests();
-    return result;
-  }
-
-  std::string MakeFile(const std::string& name, const std::string& content) const {
-    const std::filesystem::path path = dir_.path() / name;
-    std::ofstream(path) << content;
-    return path.string();
-  }
-
-  TempDir dir_;
-  std::vector<FakeHttpRequest> requests_;
-};
 
 TEST_F(CommandsTest, WrongUsageEndsWithTwo) {
   EXPECT_EQ(RunMillrace({}).status, 2);
@@ -104,6 +55,17 @@ TEST_F(CommandsTest, AServiceWithoutItsBrokerEndsWithFour) {
   });
   EXPECT_EQ(result.status, 4);
   EXPECT_EQ(result.err, "millrace: the broker does not answer (broker_unavailable)\n");
+}
+
+TEST_F(CommandsTest, AnEdgeWithoutAServiceBehindItEndsWithFour) {
+  const ProgramResult result = Run({"queue"}, [](const FakeHttpRequest&) {
+    return Json(503, {{"code", "api_unavailable"},
+                      {"status", 503},
+                      {"blame", "service"},
+                      {"detail", "no API answers"}});
+  });
+  EXPECT_EQ(result.status, 4);
+  EXPECT_EQ(result.err, "millrace: no API answers (api_unavailable)\n");
 }
 
 TEST_F(CommandsTest, AJobThatIsNotThereEndsWithThree) {
@@ -301,7 +263,7 @@ TEST_F(DownloadTest, FetchesAndChecksEachFile) {
 TEST_F(DownloadTest, LeavesNoFileThatIsNotWhatWasPromised) {
   const ProgramResult result = Download(JobWithFile("a.mp4", HashOf("other")));
   EXPECT_EQ(result.status, 1);
-  EXPECT_THAT(result.err, HasSubstr("not what the job's manifest promises"));
+  EXPECT_THAT(result.err, HasSubstr("not what the service has promised"));
   EXPECT_TRUE(std::filesystem::is_empty(dir_.path() / "out"));
 }
 

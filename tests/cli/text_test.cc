@@ -52,6 +52,13 @@ TEST(Text, CutsAtCharactersAndNeverPastTheWidth) {
   EXPECT_EQ(DisplayWidth(Padded("映画館", 4)), 4);
 }
 
+TEST(Text, CutsTheLastColumnOfATableToTheTerminalButLeavesSomeOfIt) {
+  const std::vector<std::vector<std::string>> rows = {{"ab", "0123456789012345678901234567890"}};
+  EXPECT_EQ(FormatTable(rows, 30), "ab  0123456789012345678901234…\n");
+  EXPECT_EQ(FormatTable(rows, 10), "ab  0123456789012345678…\n");
+  EXPECT_EQ(FormatTable(rows, 80), "ab  0123456789012345678901234567890\n");
+}
+
 TEST(Text, AlignsTables) {
   EXPECT_EQ(FormatTable({{"A", "B"}, {"long", "x"}, {"", "y"}}), "A     B\nlong  x\n      y\n");
 }

@@ -28,7 +28,7 @@ struct FakeHttpRequest {
 };
 
 struct FakeHttpReply {
-  int status = 200;
+  int status = 200;  // 0: none; the connection is closed without an answer
   std::string body;
   std::vector<std::string> headers;  // "Name: value"
 };
@@ -92,9 +92,10 @@ class FakeHttpServer {
     const std::lock_guard lock(mutex_);
     requests_.push_back(request);
     const FakeHttpReply reply = answer_(request);
+    if (reply.status == 0) return;
     std::string text = "HTTP/1.1 " + std::to_string(reply.status) + " Fake\r\n";
     for (const std::string& header : reply.headers) text += header + "\r\n";
-    if (reply.status != 304)
+    if (reply.status != 304 && reply.status != 204)
       text += "Content-Length: " + std::to_string(reply.body.size()) + "\r\n";
     Send(connection.get(), text + "Connection: close\r\n\r\n" + reply.body);
   }

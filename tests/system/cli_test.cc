@@ -59,6 +59,72 @@ TEST_F(CliTest, AJobThatEndsBadlyEndsTheCommandWithOneAndTheReason) {
   EXPECT_THAT(result.out + result.err, HasSubstr("not_media"));
 }
 
+TEST_F(CliTest, AFailureIsUnderstoodAndRepeatedWithTheCommandLineAlone) {
+  Service& service = Begin({.workers = 1});
+  const CommandResult died =
+      Millrace(service, {"submit", fixtures::FixturePath("truncated-no-moov.mp4"), "--preset",
+                         "mp4-h264-480p", "--wait"});
+  ASSERT_EQ(died.end.exit_status, 1) << died.err;
+  const json letters = MillraceJson(service, {"dead", "ls", "--blame", "media"}).at("dead_letters");
+  ASSERT_EQ(letters.size(), 1u);
+  const std::string id = letters[0].at("job");
+  EXPECT_THAT(died.out, HasSubstr("millrace dead show " + id));
+  EXPECT_EQ(MillraceJson(service, {"dead", "ls", "--group"}).at("groups")[0].at("count"), 1);
+  const std::string shown = Millrace(service, {"dead", "show", id}).out;
+  EXPECT_THAT(shown, HasSubstr("must act    whoever made the file"));
+  EXPECT_THAT(shown, HasSubstr("moov atom not found"));
+  EXPECT_THAT(Millrace(service, {"dead", "log", id}).out, HasSubstr("moov atom not found"));
+
+  const std::filesystem::path folder = service.download_dir() / "dead";
+  const CommandResult fetched = Millrace(service, {"dead", "fetch", id, folder.string()});
+  ASSERT_EQ(fetched.end.exit_status, 0) << fetched.err;
+  const CommandResult again =
+      RunCommand({.program = folder / "repro.sh",
+                  .environment = {"MILLRACE_ENCODE=" + ProgramPath("millrace-encode").string()}},
+                 kJobLimit);
+  EXPECT_EQ(again.end.exit_status, 0) << again.out << again.err;
+}
+
+TEST_F(CliTest, ADeadJobIsRedrivenToItsEndWithAnotherSpec) {
+  Service& service = Begin({.workers = 1});
+  ASSERT_EQ(
+      Millrace(service, {"submit", fixtures::FixturePath("audio-pcm.wav"), "--poster", "--wait"})
+          .end.exit_status,
+      1);
+  const json letters = MillraceJson(service, {"dead", "ls"}).at("dead_letters");
+  ASSERT_EQ(letters.size(), 1u);
+  const std::string id = letters[0].at("job");
+  const CommandResult redriven = Millrace(
+      service,
+      {"dead", "redrive", id, "--wait", "--spec",
+       R"({"outputs": [{"name": "sound", "container": "m4a", "audio": {"codec": "aac"}}]})"});
+  EXPECT_EQ(redriven.end.exit_status, 0) << redriven.err;
+  EXPECT_EQ(redriven.out, "1 of 1 succeeded\n");
+  EXPECT_EQ(MillraceJson(service, {"show", id}).at("generation"), 2);
+  EXPECT_EQ(MillraceJson(service, {"dead", "ls"}).at("dead_letters").size(), 0u);
+  EXPECT_EQ(Millrace(service, {"dead", "redrive", id}).end.exit_status, 3);
+}
+
+TEST_F(CliTest, ACanaryThatDiesKeepsTheOthersInTheQueueUntilTheyArePurged) {
+  Service& service = Begin({.workers = 1});
+  for (const char* bad : {"garbage.mp4", "text.mp4", "zeros.mp4"}) {
+    Millrace(service,
+             {"submit", fixtures::FixturePath(bad), "--preset", "mp4-h264-480p", "--wait"});
+  }
+  EXPECT_EQ(Millrace(service, {"dead", "redrive", "--all", "--dry-run"}).out,
+            "3 dead letters would be redriven\n");
+  EXPECT_EQ(Millrace(service, {"dead", "redrive", "--all"}).end.exit_status, 2);
+  const CommandResult canary =
+      Millrace(service, {"dead", "redrive", "--all", "--canary", "--wait", "--yes"});
+  EXPECT_EQ(canary.end.exit_status, 1);
+  EXPECT_THAT(canary.out, HasSubstr("0 of 1 succeeded\n"));
+  EXPECT_THAT(canary.err, HasSubstr("the others stay in the queue: 2"));
+  EXPECT_EQ(Millrace(service, {"dead", "purge", "--code", "not_media", "--yes"}).out,
+            "3 dead letters purged\n");
+  EXPECT_EQ(Millrace(service, {"dead", "purge", "--all", "--yes"}).out,
+            "0 dead letters to purge\n");
+}
+
 TEST_F(CliTest, CancelStopsAJob) {
   Service& service = Begin({.workers = 0});
   const CommandResult submitted = Millrace(

@@ -1,0 +1,22 @@
+#include "cli/print.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "cli/text.h"
+
+namespace millrace {
+
+void Print(std::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fflush(stdout);
+}
+
+void PrintJson(const nlohmann::json& value) {
+  Print(value.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+}
+
+void Tell(std::string_view text) { fmt::print(stderr, "millrace: {}\n", Printable(text)); }
+
+}  // namespace millrace

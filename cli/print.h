@@ -1,0 +1,14 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string_view>
+
+namespace millrace {
+
+// A command's result, on standard output and at once: who reads it through a pipe waits for it.
+void Print(std::string_view text);
+void PrintJson(const nlohmann::json& value);  // indented
+// What happens meanwhile, as a line on standard error: "millrace: …".
+void Tell(std::string_view text);
+
+}  // namespace millrace
