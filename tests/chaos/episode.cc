@@ -57,11 +57,21 @@ class Episode {
       }
     }
     Judge();
-    if (!result_.violations.empty()) result_.logs = world_.Logs(kLogLines);
+    if (!result_.violations.empty()) KeepTraces();
     return std::move(result_);
   }
 
  private:
+  // What is on the disk goes with it.
+  void KeepTraces() {
+    result_.logs = world_.Logs(kLogLines);
+    for (const char* part : {"ledger.db", "ledger.db-wal"}) {
+      std::error_code gone;
+      fs::copy_file(world_.data_dir() / part, options_.folder / part,
+                    fs::copy_options::overwrite_existing, gone);
+    }
+  }
+
   // Supervises meanwhile. False: it did not come to that.
   bool WaitFor(const std::function<bool()>& done, std::chrono::milliseconds limit) {
     return harness::Eventually(

@@ -8,6 +8,7 @@
 #include <random>
 
 #include "tests/chaos/episode.h"
+#include "tests/chaos/small_disk.h"
 
 namespace millrace::chaos {
 namespace {
@@ -50,6 +51,7 @@ class Chaos {
   }
 
   int Run() {
+    KeepMountsToOurselves();
     std::cout << "learning what the outputs of a quiet run are" << std::endl;
     LearnReference(knowledge_, options_.folder);
     if (options_.fixed_set) {

@@ -1,6 +1,7 @@
 #include "tests/chaos/small_disk.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/mount.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -17,6 +18,10 @@ namespace {
 constexpr const char* kBallast = "ballast";
 
 }  // namespace
+
+void KeepMountsToOurselves() {
+  if (unshare(CLONE_NEWNS) == 0) mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr);
+}
 
 SmallDisk::SmallDisk(std::filesystem::path folder, int64_t bytes) : folder_(std::move(folder)) {
   CreateFolders(folder_);

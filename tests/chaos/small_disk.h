@@ -5,6 +5,10 @@
 
 namespace millrace::chaos {
 
+// From now on mounts of this process and its children are their own and vanish with them, however
+// they end. Does nothing without the rights to mount. Call it before threads are started.
+void KeepMountsToOurselves();
+
 // A folder on a disk of its own (a tmpfs), which can be filled up. Where the rights to mount are
 // missing it is a plain folder that cannot. Unmounted and emptied by the destructor.
 class SmallDisk {
