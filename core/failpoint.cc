@@ -83,6 +83,7 @@ Plans* LoadPlans() {
 
 void Act(const Plan& plan) {
   if (plan.action == Plan::Action::kError) {
+    LogWarning("failed by a failpoint", {{"failpoint", plan.name}});
     throw Error(ErrorCode::kStorageError, "failpoint " + plan.name, {{"failpoint", plan.name}});
   }
   LogWarning("killed by a failpoint", {{"failpoint", plan.name}});

@@ -114,6 +114,11 @@ class Checker {
         Blame("a job ends once in each generation", one, one.events.dump());
       }
     }
+    for (size_t i = 0; i < one.record.followed.size(); ++i) {
+      if (i < one.events.size() && one.events[i].at("seq") == one.record.followed[i]) continue;
+      Blame("a stream of events misses and repeats none", one, json(one.record.followed).dump());
+      break;
+    }
     if (one.events.front().at("event") != "submit" ||
         one.events.back().at("state") != one.job.at("state")) {
       Blame("events tell the life of a job from its beginning to its state", one,
@@ -133,12 +138,11 @@ class Checker {
       }
       if (!file.decodes) Blame("outputs decode", one, file.path);
       const auto quiet = expected->second.find(file.path);
-      if (quiet != expected->second.end() && !quiet->second.sha256.empty() &&
-          quiet->second.sha256 != file.sha256) {
+      if (quiet == expected->second.end() || quiet->second != file.sha256) {
         Blame("outputs are those of a quiet run", one, file.path + " is " + file.sha256);
       }
     }
-    for (const auto& [path, output] : expected->second) {
+    for (const auto& [path, sha256] : expected->second) {
       if (!paths.contains(path)) Blame("all outputs are there", one, path + " is not");
     }
   }
@@ -167,13 +171,39 @@ class Checker {
       Blame("a dead letter is complete", one,
             json(names).dump() + " are not " + report.at("files").dump());
     }
+    CheckAttemptsOfReport(one, report, names);
     if (one.dead_input_sha256 != one.record.input_sha256) {
       Blame("a dead letter keeps the input", one, one.dead_input_sha256);
     }
   }
 
+  // It has every attempt of this life, and the log of each that ran.
+  void CheckAttemptsOfReport(const JobEvidence& one, const json& report,
+                             const std::set<std::string>& names) {
+    std::set<int64_t> fences;
+    std::set<int64_t> reported;
+    for (const json& attempt : one.attempts) {
+      if (attempt.at("generation") != one.job.at("generation")) continue;
+      const int64_t fence = attempt.at("fence");
+      fences.insert(fence);
+      if (attempt.at("outcome") != "failed") continue;
+      const json& usage = attempt.at("failure").at("usage");
+      const std::string log = "log-" + std::to_string(fence) + ".txt";
+      if ((usage.contains("exit_status") || usage.contains("signal")) && !names.contains(log)) {
+        Blame("a dead letter is complete", one, log);
+      }
+    }
+    for (const json& attempt : report.at("attempts"))
+      reported.insert(attempt.at("fence").get<int64_t>());
+    if (reported != fences) {
+      Blame("the report has every attempt", one, report.at("attempts").dump());
+    }
+  }
+
   // Over all jobs. One that was not acknowledged has events as well.
   void CheckSequence() {
+    for (const json& event : evidence_.other_events)
+      sequences_.insert(event.at("seq").get<int64_t>());
     if (sequences_.empty()) return;
     const auto count = static_cast<int64_t>(sequences_.size());
     if (*sequences_.begin() == 1 && *sequences_.rbegin() == count) return;
@@ -208,6 +238,7 @@ class Checker {
     for (const JobEvidence& one : evidence_.jobs) {
       for (const json& attempt : one.attempts) {
         if (attempt.at("outcome") != "failed") continue;
+        if (attempt.at("failure").at("error").at("code") == "stalled") continue;  // by its worker
         if (SignalOf(attempt) == kSigkill) {
           ++killed;
         } else if (SignalOf(attempt) != 0) {

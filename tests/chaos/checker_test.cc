@@ -40,7 +40,7 @@ json Attempt(int64_t fence, const std::string& outcome, int signal = 0, int gene
 class CheckerTest : public testing::Test {
  protected:
   CheckerTest() {
-    reference_.outputs["good"]["web.mp4"] = {.sha256 = "aa"};
+    reference_.outputs["good"]["web.mp4"] = "aa";
     JobEvidence good;
     good.record = {.id = "job_1", .key = "k1", .kind = &kGood, .input_sha256 = "11"};
     good.job = {{"id", "job_1"}, {"state", "succeeded"}, {"generation", 1}, {"max_attempts", 20}};
@@ -66,9 +66,11 @@ class CheckerTest : public testing::Test {
                         {{"job", "job_2"},
                          {"generation", 1},
                          {"error", {{"code", "not_media"}}},
-                         {"files", names}}},
+                         {"files", names},
+          {"attempts", json::array({{{"fence", 2}}})}}},
                        {"files", files}};
     bad.dead_input_sha256 = "22";
+    evidence_.other_events = json::array();
     evidence_.jobs = {good, bad};
     evidence_.listed = json::array(
         {{{"id", "job_1"}, {"external_id", "k1"}}, {{"id", "job_2"}, {"external_id", "k2"}}});
@@ -202,6 +204,27 @@ TEST_F(CheckerTest, NoticesTheReportOfAnotherDeath) {
 TEST_F(CheckerTest, NoticesALetterThatLacksAFile) {
   bad().dead_letter["files"].erase(1);
   ExpectViolated("a dead letter is complete");
+}
+
+TEST_F(CheckerTest, NoticesALetterThatLacksTheLogOfAnAttemptThatRan) {
+  bad().attempts[0]["failure"]["usage"]["exit_status"] = 1;
+  EXPECT_THAT(Check(evidence_, reference_), IsEmpty());
+  for (json* names : {&bad().dead_letter["files"], &bad().dead_letter["report"]["files"]}) {
+    names->erase(1);
+  }
+  ExpectViolated("a dead letter is complete");
+}
+
+TEST_F(CheckerTest, NoticesAReportThatLacksAnAttempt) {
+  bad().dead_letter["report"]["attempts"] = json::array();
+  ExpectViolated("the report has every attempt");
+}
+
+TEST_F(CheckerTest, NoticesAStreamThatMissedAnEvent) {
+  good().record.followed = {1, 2, 3, 4};
+  EXPECT_THAT(Check(evidence_, reference_), IsEmpty());
+  good().record.followed = {1, 3, 4};
+  ExpectViolated("a stream of events misses and repeats none");
 }
 
 TEST_F(CheckerTest, NoticesALetterWithAnotherInput) {

@@ -18,6 +18,8 @@ class Collector {
   Collector(std::string url, std::filesystem::path folder, std::set<std::string>& decoded);
 
   JobEvidence Ask(const JobRecord& record);
+  // Every event of a job that has ended.
+  nlohmann::json Events(const std::string& id);
   // Every job that the service lists.
   nlohmann::json List();
   // Runs the repro.sh of a dead letter with nothing but the encoder; empty: it was reproduced.
@@ -26,7 +28,6 @@ class Collector {
  private:
   // Throws std::runtime_error for an answer other than 200 and, where that is allowed, 404.
   harness::HttpAnswer Get(const std::string& path, bool may_lack = false);
-  nlohmann::json Events(const std::string& id);
   FetchedFile Fetch(const nlohmann::json& file);
   bool Decodes(const std::filesystem::path& file, const std::string& sha256);
 

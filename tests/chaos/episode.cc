@@ -43,25 +43,56 @@ class Episode {
         kinds_(ChosenKinds(options.kinds, world_.disk().is_mounted())) {}
 
   EpisodeResult Run() {
-    {
-      Load load({.urls = world_.urls(),
-                 .prefix = "s" + std::to_string(options_.seed),
-                 .seed = options_.seed,
-                 .most_jobs = options_.most_jobs},
-                knowledge_.kinds, record_);
-      MakeFaults(load);
-      load.StopSubmitting();
-      if (WaitFor([&] { return load.is_settled() && record_.open_count() == 0; }, kQuietLimit)) {
-        RedriveGood();
-        WaitFor([&] { return record_.open_count() == 0; }, kQuietLimit);
-      }
+    try {
+      Live();
+      Judge();
+    } catch (const std::exception& error) {
+      record_.Violated({"the service can be asked once nothing fails", "", error.what()});
     }
-    Judge();
+    std::ranges::move(record_.Violations(), std::back_inserter(result_.violations));
     if (!result_.violations.empty()) KeepTraces();
     return std::move(result_);
   }
 
  private:
+  void Live() {
+    Load load({.urls = world_.urls(),
+               .prefix = "s" + std::to_string(options_.seed),
+               .seed = options_.seed,
+               .most_jobs = options_.most_jobs},
+              knowledge_.kinds, record_);
+    MakeFaults(load);
+    load.StopSubmitting();
+    WaitForQuiet(load);
+    RedriveGood();
+    SubmitOneOfEach();
+    WaitForQuiet(load);
+  }
+
+  void WaitForQuiet(const Load& load) {
+    const auto quiet = [&] { return load.is_settled() && record_.open_count() == 0; };
+    if (WaitFor(quiet, kQuietLimit)) return;
+    record_.Violated({"everything ends once nothing fails", "",
+                      std::to_string(record_.open_count()) + " jobs have not ended" +
+                          (load.is_settled() ? "" : ", and not all submissions were taken")});
+  }
+
+  // What was refused for a while is accepted again.
+  void SubmitOneOfEach() {
+    harness::Client client(world_.urls().at(0));
+    for (const JobKind& kind : knowledge_.kinds) {
+      if (!kind.is_good()) continue;
+      JobRecord job;
+      job.key = "s" + std::to_string(options_.seed) + "-afterwards-" + kind.name;
+      job.kind = &kind;
+      const json shown = client.Submit({{"input", {{"upload", client.Upload(kind.media)}}},
+                                        {"outputs", kind.outputs},
+                                        {"external_id", job.key}});
+      job.id = shown.at("id");
+      record_.Acknowledged(job, shown);
+    }
+  }
+
   // What is on the disk goes with it.
   void KeepTraces() {
     result_.logs = world_.Logs(kLogLines);
@@ -97,6 +128,9 @@ class Episode {
     }
     runner.EndAll();
     result_.faults = runner.counts();
+    if (result_.faults.empty()) {
+      record_.Violated({"an episode has faults that take effect", "", "none did"});
+    }
     encoders_killed_ = scene.encoders_killed;
     world_.WaitUntilReady(kQuietLimit);
   }
@@ -128,23 +162,33 @@ class Episode {
     result_.acknowledged = jobs.size();
     Collector collector(world_.urls().at(0), options_.folder / "fetched", knowledge_.decoded);
     Evidence evidence{.listed = collector.List(),
+                      .other_events = json::array(),
                       .encoders_killed = encoders_killed_,
                       .leftovers = Leftovers(),
                       .accidents = world_.accidents(),
                       .verify = Verify()};
     std::set<std::string> reproduced;
+    std::set<std::string> acknowledged;
     for (const JobRecord& job : jobs) {
+      acknowledged.insert(job.id);
       evidence.jobs.push_back(collector.Ask(job));
       const JobEvidence& one = evidence.jobs.back();
       if (one.job.is_object()) ++result_.states[one.job.at("state").get<std::string>()];
-      if (one.dead_letter.is_object() && !job.kind->is_good() &&
+      if (one.dead_letter.is_object() && DiedOfItsMedia(one) &&
           reproduced.insert(job.kind->name).second) {
         Reproduce(collector, one);
       }
     }
-    result_.violations = record_.Violations();
-    std::ranges::move(Check(evidence, knowledge_.reference),
-                      std::back_inserter(result_.violations));
+    for (const json& job : evidence.listed) {
+      if (acknowledged.contains(job.at("id"))) continue;
+      std::ranges::copy(collector.Events(job.at("id")), std::back_inserter(evidence.other_events));
+    }
+    result_.violations = Check(evidence, knowledge_.reference);
+  }
+
+  static bool DiedOfItsMedia(const JobEvidence& one) {
+    return std::ranges::count(one.record.kind->codes,
+                              one.job.at("error").at("code").get<std::string>()) > 0;
   }
 
   void Reproduce(Collector& collector, const JobEvidence& one) {
@@ -214,8 +258,10 @@ void LearnReference(Knowledge& knowledge, const fs::path& folder) {
         record.id = id;
         for (const FetchedFile& file : collector.Ask(record).files) {
           if (!file.decodes) throw std::runtime_error(kind.name + " does not decode");
-          const auto [known, is_new] = outputs.emplace(file.path, Reference::Output{file.sha256});
-          if (!is_new && known->second.sha256 != file.sha256) known->second.sha256.clear();
+          const auto [known, is_new] = outputs.emplace(file.path, file.sha256);
+          if (known->second != file.sha256) {
+            throw std::runtime_error(kind.name + " comes out different each time");
+          }
         }
         if (job.at("state") != "succeeded" || outputs.empty()) {
           throw std::runtime_error(kind.name + " comes to nothing: " + job.dump());

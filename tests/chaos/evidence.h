@@ -31,17 +31,15 @@ struct JobEvidence {
 
 // What the same work comes to when nothing fails.
 struct Reference {
-  struct Output {
-    std::string sha256;  // empty: it is not the same each time
-  };
-  // By kind of job and path.
-  std::map<std::string, std::map<std::string, Output>> outputs;
+  // SHA-256 by kind of job and path.
+  std::map<std::string, std::map<std::string, std::string>> outputs;
 };
 
 // All that can be seen of an episode when it is over, from outside.
 struct Evidence {
   std::vector<JobEvidence> jobs;       // all that were acknowledged
   nlohmann::json listed;               // an array: every job that the service lists
+  nlohmann::json other_events;         // an array: of listed jobs that were not acknowledged
   size_t encoders_killed = 0;          // by the harness
   std::vector<std::string> leftovers;  // files and folders that nothing can need any more
   std::vector<std::string> accidents;  // programs that died of themselves

@@ -9,7 +9,8 @@ struct Place {
   const char* name;
   ProgramKind kind;
   Target target;
-  bool can_fail;  // besides being killed there
+  bool can_fail;         // besides being killed there
+  uint64_t passes = 12;  // it may have to wait for; few come by some places
 };
 
 constexpr Place kPlaces[] = {
@@ -19,9 +20,9 @@ constexpr Place kPlaces[] = {
     {"broker.after_lease", ProgramKind::kBroker, Target::kBroker, false},
     {"broker.before_publish", ProgramKind::kBroker, Target::kBroker, true},
     {"broker.during_publish", ProgramKind::kBroker, Target::kBroker, true},
-    {"broker.before_dead_letter", ProgramKind::kBroker, Target::kBroker, true},
-    {"broker.during_dead_letter", ProgramKind::kBroker, Target::kBroker, true},
-    {"broker.after_dead_letter", ProgramKind::kBroker, Target::kBroker, true},
+    {"broker.before_dead_letter", ProgramKind::kBroker, Target::kBroker, true, 2},
+    {"broker.during_dead_letter", ProgramKind::kBroker, Target::kBroker, true, 2},
+    {"broker.after_dead_letter", ProgramKind::kBroker, Target::kBroker, true, 2},
     {"api.before_submit", ProgramKind::kApi, Target::kApi, true},
     {"api.after_submit", ProgramKind::kApi, Target::kApi, true},
     {"api.after_upload", ProgramKind::kApi, Target::kApi, true},
@@ -31,35 +32,37 @@ constexpr Place kPlaces[] = {
 };
 
 // The program is replaced by one that ends, or fails, when it comes to that place for the Nth time.
+// Its log tells that it has.
 class AtFailpoint final : public ActiveFault {
  public:
-  AtFailpoint(FaultScene& scene, const ProgramId& id, const std::string& plan, bool kills)
-      : id_(id), kills_(kills), first_(scene.world.PidOf(id)) {
-    scene.world.AddToNextStart(id, "MILLRACE_FAILPOINTS=" + plan);
+  AtFailpoint(FaultScene& scene, const ProgramId& id, const std::string& place,
+              const std::string& action)
+      : id_(id), place_(place), log_bytes_(scene.world.LogBytes(id)) {
+    scene.world.AddToNextStart(id, "MILLRACE_FAILPOINTS=" + place + "=" + action);
     scene.world.Signal(id, SIGKILL);
   }
 
   bool Step(FaultScene& scene) override {
-    const pid_t pid = scene.world.PidOf(id_);
-    if (armed_ == 0) {
-      if (pid != 0 && pid != first_) armed_ = pid;
-    } else if (pid != armed_) {
-      met_ = true;
+    if (!met_ && scene.world.LogBytes(id_) > seen_) {
+      seen_ = scene.world.LogBytes(id_);
+      met_ = scene.world.LogAfter(id_, log_bytes_).find("\"failpoint\":\"" + place_ + "\"") !=
+             std::string::npos;
     }
-    return met_ && kills_;
+    return met_;
   }
 
   bool End(FaultScene& scene) override {
-    // A failure happens once; an end that has not come is not to come later.
+    // What has not come is not to come later.
     if (!met_) scene.world.Signal(id_, SIGKILL);
-    return met_ || !kills_;
+    scene.world.ClearNextStart(id_);
+    return met_;
   }
 
  private:
   const ProgramId id_;
-  const bool kills_;
-  const pid_t first_;
-  pid_t armed_ = 0;
+  const std::string place_;
+  const uintmax_t log_bytes_;
+  uintmax_t seen_ = 0;
   bool met_ = false;
 };
 
@@ -69,11 +72,10 @@ FaultKind Meeting(const Place& place, bool kills) {
           .target = place.target,
           .least_ms = 4000,
           .most_ms = 4000,
-          .begin = [place, kills, action](FaultScene& scene, size_t index, const Fault& fault) {
-            const std::string count = std::to_string(1 + fault.random / 3 % 12);
-            return std::make_unique<AtFailpoint>(
-                scene, ProgramId{place.kind, index},
-                std::string(place.name) + "=" + action + "@" + count, kills);
+          .begin = [place, action](FaultScene& scene, size_t index, const Fault& fault) {
+            const std::string count = std::to_string(1 + fault.random / 3 % place.passes);
+            return std::make_unique<AtFailpoint>(scene, ProgramId{place.kind, index}, place.name,
+                                                 action + "@" + count);
           }};
 }
 

@@ -41,8 +41,8 @@ FaultKind Breaking(const Way& way) {
           .least_ms = 0,
           .most_ms = 0,
           .begin = [way](FaultScene& scene, size_t index, const Fault&) {
-            scene.world.LinkOf({way.kind, index}).Reset();
-            return UndoneBy([](FaultScene&) { return true; });
+            const bool connected = scene.world.LinkOf({way.kind, index}).Reset() > 0;
+            return UndoneBy([connected](FaultScene&) { return connected; });
           }};
 }
 

@@ -101,11 +101,13 @@ class RollingRestart final : public ActiveFault {
 // Two hundred submissions of one key, while whoever could take them is killed again and again.
 class Storm final : public ActiveFault {
  public:
-  Storm(FaultScene& scene, uint64_t seed) : random_(seed) { scene.load.SubmitAtOnce(200, 8); }
+  Storm(FaultScene& scene, uint64_t seed)
+      : random_(seed), progress_(scene.load.SubmitAtOnce(200, 8)) {}
 
   bool Step(FaultScene& scene) override {
+    if (progress_->ended) return true;
     const auto now = std::chrono::steady_clock::now();
-    if (now < next_) return false;
+    if (!progress_->begun || now < next_) return false;
     next_ = now + std::chrono::milliseconds(100 + random_() % 400);
     const size_t which = random_() % (1 + scene.world.options().apis);
     const ProgramId victim =
@@ -114,10 +116,11 @@ class Storm final : public ActiveFault {
     return false;
   }
 
-  bool End(FaultScene&) override { return true; }
+  bool End(FaultScene&) override { return progress_->unanswered > 0; }
 
  private:
   std::mt19937_64 random_;
+  const std::shared_ptr<const StormProgress> progress_;
   std::chrono::steady_clock::time_point next_{};
 };
 
@@ -167,8 +170,8 @@ void AddProcessFaults(std::vector<FaultKind>& kinds) {
                    }});
   kinds.push_back({.name = "one_key_while_killed",
                    .target = Target::kNothing,
-                   .least_ms = 2000,
-                   .most_ms = 4000,
+                   .least_ms = 6000,
+                   .most_ms = 6000,
                    .begin = [](FaultScene& scene, size_t, const Fault& fault) {
                      return std::make_unique<Storm>(scene, fault.random);
                    }});

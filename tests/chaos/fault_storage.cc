@@ -31,10 +31,11 @@ FaultKind FillingTheDisk() {
           .least_ms = 300,
           .most_ms = 4000,
           .begin = [](FaultScene& scene, size_t, const Fault& fault) {
-            scene.world.disk().Fill(static_cast<int64_t>(fault.random % (256 << 10)));
-            return UndoneBy([](FaultScene& then) {
+            const auto wanted = static_cast<int64_t>(fault.random % (256 << 10));
+            const bool full = scene.world.disk().Fill(wanted) < (1 << 20);
+            return UndoneBy([full](FaultScene& then) {
               then.world.disk().Relieve();
-              return true;
+              return full;
             });
           }};
 }

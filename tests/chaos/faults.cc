@@ -22,6 +22,21 @@ size_t CountOf(Target target, const WorldOptions& options) {
   }
 }
 
+bool TroublesStorage(const std::vector<std::pair<Target, size_t>>& targets) {
+  return std::ranges::count(targets, std::pair(Target::kDisk, size_t{0})) > 0;
+}
+
+// Which kind a number stands for depends on the others as little as can be: a kind that is added,
+// or that a machine cannot make, leaves most of what a seed means as it was.
+const FaultKind& Drawn(const std::vector<FaultKind>& kinds, uint64_t number) {
+  const auto weight = [number](const FaultKind& kind) {
+    std::seed_seq seed(kind.name.begin(), kind.name.end());
+    return std::mt19937_64(seed)() ^ number * 0x9e3779b97f4a7c15;
+  };
+  return *std::ranges::max_element(
+      kinds, {}, [&](const FaultKind& kind) { return std::mt19937_64(weight(kind))(); });
+}
+
 }  // namespace
 
 std::vector<FaultKind> AllFaultKinds(bool has_own_disk) {
@@ -39,7 +54,7 @@ std::vector<Fault> PlanFaults(const std::vector<FaultKind>& kinds, uint64_t seed
   std::mt19937_64 random(seed);
   std::vector<Fault> plan;
   for (size_t i = 0; i < episode_ms / every_ms; ++i) {
-    const FaultKind& kind = kinds.at(random() % kinds.size());
+    const FaultKind& kind = Drawn(kinds, random());
     plan.push_back({.at_ms = random() % episode_ms,
                     .for_ms = kind.least_ms + random() % (kind.most_ms - kind.least_ms + 1),
                     .kind = kind.name,
@@ -80,6 +95,7 @@ bool FaultRunner::Begin(const Fault& fault, size_t now_ms) {
   const auto is_taken = [this](const auto& target) { return taken_.contains(target); };
   if (std::ranges::any_of(targets, is_taken)) return false;
   if (auto begun = kind.begin(scene_, index, fault)) {
+    if (TroublesStorage(targets)) scene_.world.SetStorageTrouble(true);
     taken_.insert(targets.begin(), targets.end());
     active_.push_back({.fault = std::move(begun),
                        .kind = kind.name,
@@ -92,6 +108,7 @@ bool FaultRunner::Begin(const Fault& fault, size_t now_ms) {
 void FaultRunner::End(Active& active) {
   if (active.fault->End(scene_)) ++counts_[active.kind];
   active.fault.reset();
+  if (TroublesStorage(active.targets)) scene_.world.SetStorageTrouble(false);
   for (const auto& target : active.targets) taken_.erase(target);
 }
 

@@ -87,24 +87,35 @@ void LinkProxy::Set(Direction direction, const Faults& faults) {
   now.duplicated = faults.duplicated;
   now.replayed = faults.replayed;
   now.cut = faults.cut;
+  eventfd_write(wake_.get(), 1);  // what has ended meanwhile, and whoever waits to connect
 }
 
-void LinkProxy::Reset() {
+size_t LinkProxy::Reset() {
+  const size_t connected = connected_;
   reset_ = true;
   eventfd_write(wake_.get(), 1);
+  return connected;
+}
+
+// In the order of `connections_`; what is not to be looked at has no descriptor.
+std::vector<pollfd> LinkProxy::Polled() const {
+  std::vector<pollfd> polled = {
+      {.fd = IsCut() ? -1 : listener_.get(), .events = POLLIN, .revents = 0},
+      {.fd = wake_.get(), .events = POLLIN, .revents = 0}};
+  for (const Connection& connection : connections_) {
+    for (const Side& side : connection.sides) {
+      const short out = side.leaving.empty() ? 0 : POLLOUT;
+      polled.push_back({.fd = side.ended ? -1 : side.socket.get(),
+                        .events = static_cast<short>(POLLIN | out),
+                        .revents = 0});
+    }
+  }
+  return polled;
 }
 
 void LinkProxy::Run() {
   while (!ended_) {
-    std::vector<pollfd> polled = {{.fd = listener_.get(), .events = POLLIN, .revents = 0},
-                                  {.fd = wake_.get(), .events = POLLIN, .revents = 0}};
-    for (const Connection& connection : connections_) {
-      for (const Side& side : connection.sides) {
-        const short out = side.leaving.empty() ? 0 : POLLOUT;
-        polled.push_back(
-            {.fd = side.socket.get(), .events = static_cast<short>(POLLIN | out), .revents = 0});
-      }
-    }
+    std::vector<pollfd> polled = Polled();
     poll(polled.data(), polled.size(), -1);
     eventfd_t ignored = 0;
     eventfd_read(wake_.get(), &ignored);
@@ -117,8 +128,11 @@ void LinkProxy::Run() {
       }
     }
     const bool reset = reset_.exchange(false);
-    connections_.remove_if([reset](const Connection& one) { return one.broken || reset; });
-    if ((polled[0].revents & POLLIN) != 0) Accept();
+    const bool cut = IsCut();
+    connections_.remove_if(
+        [=](const Connection& one) { return reset || (one.has_ended() && !cut); });
+    if ((polled[0].revents & POLLIN) != 0 && !cut) Accept();
+    connected_ = connections_.size();
   }
 }
 
@@ -136,7 +150,7 @@ void LinkProxy::Read(Connection& connection, Direction direction) {
   Side& from = connection.sides.at(direction);
   std::array<char, 65536> block;
   const ssize_t count = recv(from.socket.get(), block.data(), block.size(), 0);
-  if (count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR)) connection.broken = true;
+  if (count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR)) from.ended = true;
   if (count <= 0) return;
   from.arriving.Feed({block.data(), static_cast<size_t>(count)});
   while (auto unit = from.arriving.Next()) Forward(connection, direction, std::move(*unit));
@@ -177,7 +191,7 @@ void LinkProxy::Write(Connection& connection, Direction direction) {
     if (count < 0 && errno == EINTR) continue;
     if (count < 0 && errno == EAGAIN) return;
     if (count < 0) {
-      connection.broken = true;
+      to.ended = true;
       return;
     }
     to.leaving.erase(0, static_cast<size_t>(count));

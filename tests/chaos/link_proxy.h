@@ -1,5 +1,7 @@
 #pragma once
 
+#include <poll.h>
+
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -10,6 +12,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <vector>
 
 #include "core/files.h"
 #include "tests/chaos/zmtp_stream.h"
@@ -18,8 +21,9 @@ namespace millrace::chaos {
 
 // Stands between a program and the broker, as a network does: takes connections on one ipc socket
 // and forwards each to another, message by message. Can lose, repeat and cut. A connection ends on
-// both sides when it ends on one, and cannot be made while the broker is away. One thread of its
-// own; all public methods may be called from any thread.
+// both sides when it ends on one, but not while a direction is cut: then nobody learns of an end,
+// nor can connect. Nor can anyone while the broker is away. One thread of its own; all public
+// methods may be called from any thread.
 class LinkProxy {
  public:
   enum Direction { kToBroker, kFromBroker };
@@ -39,8 +43,8 @@ class LinkProxy {
   LinkProxy& operator=(const LinkProxy&) = delete;
 
   void Set(Direction direction, const Faults& faults);
-  // Breaks all connections, in the middle of whatever is on its way.
-  void Reset();
+  // Breaks all connections, in the middle of whatever is on its way. Returns how many there were.
+  size_t Reset();
 
   std::string endpoint() const { return "ipc://" + listen_at_.string(); }
   // How many messages were lost, duplicated or replayed so far.
@@ -51,10 +55,12 @@ class LinkProxy {
     FileDescriptor socket;
     ZmtpStream arriving;
     std::string leaving;  // what this side has not taken yet
+    bool ended = false;
   };
   struct Connection {
     std::array<Side, 2> sides;  // by the direction in which bytes come from it
-    bool broken = false;
+
+    bool has_ended() const { return sides[0].ended || sides[1].ended; }
   };
   struct AtomicFaults {
     std::atomic<uint32_t> lost{0};
@@ -64,6 +70,8 @@ class LinkProxy {
   };
 
   void Run();
+  bool IsCut() const { return faults_[kToBroker].cut || faults_[kFromBroker].cut; }
+  std::vector<pollfd> Polled() const;
   void Accept();
   void Read(Connection& connection, Direction direction);
   void Forward(Connection& connection, Direction direction, ZmtpStream::Unit unit);
@@ -78,6 +86,7 @@ class LinkProxy {
   std::atomic<bool> reset_{false};
   std::atomic<bool> ended_{false};
   std::atomic<uint64_t> harmed_{0};
+  std::atomic<size_t> connected_{0};
 
   // Owned by the thread.
   std::mt19937_64 random_;

@@ -44,11 +44,15 @@ JobRecord KnownJob(const std::string& id, const std::string& key, const JobKind&
 Load::Load(LoadOptions options, const std::vector<JobKind>& kinds, Record& record)
     : options_(std::move(options)), kinds_(kinds), record_(record), busy_(options_.clients) {
   for (uint64_t i = 0; i < options_.clients; ++i) {
-    threads_.emplace_back([this, i] { RunClient(i); });
+    threads_.emplace_back([this, i] {
+      Guarded([&] { RunClient(i); });
+      --busy_;
+    });
   }
   for (uint64_t i = 0; i < kWatchers; ++i) {
-    threads_.emplace_back([this, i] { RunWatcher(options_.clients + i); });
+    threads_.emplace_back([this, i] { Guarded([&] { RunWatcher(options_.clients + i); }); });
   }
+  threads_.emplace_back([this] { Guarded([&] { RunFollower(options_.clients + kWatchers); }); });
 }
 
 Load::~Load() {
@@ -75,7 +79,14 @@ void Load::RunClient(uint64_t number) {
     if (job >= options_.most_jobs) break;
     SubmitOne(hands, options_.prefix + "-" + std::to_string(job));
   }
-  --busy_;
+}
+
+void Load::Guarded(const std::function<void()>& run) {
+  try {
+    run();
+  } catch (const std::exception& error) {
+    record_.Violated({"every answer can be understood", "", error.what()});
+  }
 }
 
 void Load::SubmitOne(Hands& hands, const std::string& key) {
@@ -86,8 +97,7 @@ void Load::SubmitOne(Hands& hands, const std::string& key) {
   const json job = SubmitUntilTaken(hands, key, body);
   if (job.is_null()) return;
   const JobRecord known = KnownJob(job.at("id"), key, kind, upload);
-  record_.Acknowledged(known);
-  record_.Seen(job);
+  record_.Acknowledged(known, job);
   // A client that has forgotten that it asked.
   if (hands.random() % 8 == 0) {
     const json again = SubmitUntilTaken(hands, key, body);
@@ -117,7 +127,8 @@ json Load::UploadUntilTaken(Hands& hands, const std::string& media, const std::s
   return nullptr;
 }
 
-json Load::SubmitUntilTaken(Hands& hands, const std::string& key, const json& body) {
+json Load::SubmitUntilTaken(Hands& hands, const std::string& key, const json& body,
+                            StormProgress* progress) {
   while (!ended_) {
     const HttpAnswer answer =
         hands.Any().Send({.method = "POST",
@@ -127,6 +138,7 @@ json Load::SubmitUntilTaken(Hands& hands, const std::string& key, const json& bo
                           .timeout = kPatience});
     if (answer.status == 202) return answer.Json();
     CheckRefusal("POST of " + key, answer);
+    if (progress != nullptr) ++progress->unanswered;
     Pause(50ms);
   }
   return nullptr;
@@ -164,7 +176,7 @@ void Load::Look(Hands& hands, const std::string& id, bool wait) {
   if (answer.status == 200) {
     record_.Seen(answer.Json());
   } else if (answer.status == 404) {
-    record_.Violated({"no acknowledged job is lost", id, answer.body});
+    record_.Lost(id);
   } else {
     CheckRefusal("GET of " + id, answer);
   }
@@ -181,43 +193,87 @@ void Load::CheckRefusal(const std::string& request, const HttpAnswer& answer) {
   }
 }
 
-void Load::SubmitAtOnce(size_t times, size_t threads) {
-  const std::string key = options_.prefix + "-storm-" + std::to_string(storms_++);
-  ++busy_;
-  threads_.emplace_back([this, times, threads, key] {
-    RunStorm(times, threads, key);
-    --busy_;
-  });
+void Load::RunFollower(uint64_t number) {
+  Hands hands = MakeHands(number);
+  while (!ended_) {
+    const std::vector<std::string> open = record_.Open();
+    if (!open.empty()) Follow(hands, open[hands.random() % open.size()]);
+    Pause(20ms);
+  }
 }
 
-void Load::RunStorm(size_t times, size_t threads, const std::string& key) {
-  const uint64_t number = std::hash<std::string>()(key);
-  Hands hands = MakeHands(number);
+void Load::Follow(Hands& hands, const std::string& id) {
+  std::vector<int64_t> events;
+  while (!ended_) {
+    HttpCall call = {.path = "/v1/jobs/" + id + "/events", .timeout = kPatience};
+    if (!events.empty()) call.headers = {"Last-Event-ID: " + std::to_string(events.back())};
+    std::string pending;
+    call.on_body = [&](std::string_view piece) {
+      pending += piece;
+      for (size_t end = 0; (end = pending.find('\n')) != std::string::npos;) {
+        if (pending.starts_with("id: ")) events.push_back(std::stoll(pending.substr(4, end - 4)));
+        pending.erase(0, end + 1);
+      }
+      return !ended_.load();
+    };
+    const HttpAnswer answer = hands.Any().Send(call);
+    // 204: it had ended with the last event that came.
+    if (answer.status == 204) return record_.Followed(id, std::move(events));
+    if (answer.status != 200) CheckRefusal("events of " + id, answer);
+    Pause(20ms);
+  }
+}
+
+std::shared_ptr<const StormProgress> Load::SubmitAtOnce(size_t times, size_t threads) {
+  const std::string key = options_.prefix + "-storm-" + std::to_string(storms_++);
+  auto progress = std::make_shared<StormProgress>();
+  ++busy_;
+  threads_.emplace_back([this, times, threads, key, progress] {
+    Guarded([&] { RunStorm(times, threads, key, *progress); });
+    progress->ended = true;
+    --busy_;
+  });
+  return progress;
+}
+
+void Load::RunStorm(size_t times, size_t threads, const std::string& key, StormProgress& progress) {
+  Hands hands = MakeHands(std::hash<std::string>()(key));
   const JobKind& kind = kinds_.front();
   const json upload = UploadUntilTaken(hands, UniqueMedia(kind, key), kind.media.filename());
   if (upload.is_null()) return;
+  progress.begun = true;
   const json body = RequestOf(kind, key, upload.at("id"));
   Mutex mutex;
-  std::set<std::string> ids;
+  std::map<std::string, json> taken;  // by id, as it was first shown
   std::vector<std::thread> crowd;
   for (size_t i = 0; i < threads; ++i) {
-    crowd.emplace_back([&, i] {
-      Hands own = MakeHands(number + i + 1);
-      for (size_t n = i; n < times; n += threads) {
-        const json job = SubmitUntilTaken(own, key, body);
-        if (job.is_null()) return;
-        const MutexLock lock(mutex);
-        ids.insert(job.at("id").get<std::string>());
-      }
+    crowd.emplace_back([&] {
+      Guarded([&] {
+        RunOneOfStorm(times / threads, key, body, progress, [&](const json& job) {
+          const MutexLock lock(mutex);
+          taken.try_emplace(job.at("id").get<std::string>(), job);
+        });
+      });
     });
   }
   for (std::thread& one : crowd) one.join();
-  if (ids.empty()) return;
-  if (ids.size() > 1) {
+  if (taken.empty()) return;
+  const auto& [id, shown] = *taken.begin();
+  if (taken.size() > 1) {
     record_.Violated(
-        {"one key is one job", *ids.begin(), std::to_string(ids.size()) + " jobs came of " + key});
+        {"one key is one job", id, std::to_string(taken.size()) + " jobs came of " + key});
   }
-  record_.Acknowledged(KnownJob(*ids.begin(), key, kind, upload));
+  record_.Acknowledged(KnownJob(id, key, kind, upload), shown);
+}
+
+void Load::RunOneOfStorm(size_t times, const std::string& key, const json& body,
+                         StormProgress& progress, const std::function<void(const json&)>& took) {
+  Hands hands = MakeHands(std::hash<std::thread::id>()(std::this_thread::get_id()));
+  for (size_t n = 0; n < times; ++n) {
+    const json job = SubmitUntilTaken(hands, key, body, &progress);
+    if (job.is_null()) return;
+    took(job);
+  }
 }
 
 void Load::Pause(std::chrono::milliseconds time) const {

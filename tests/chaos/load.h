@@ -2,6 +2,8 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <random>
 #include <string>
 #include <thread>
@@ -12,6 +14,13 @@
 #include "tests/system/http.h"
 
 namespace millrace::chaos {
+
+// How far a storm of submissions has come.
+struct StormProgress {
+  std::atomic<bool> begun{false};  // its input is uploaded
+  std::atomic<bool> ended{false};
+  std::atomic<size_t> unanswered{0};  // requests that were, or were refused for the moment
+};
 
 struct LoadOptions {
   std::vector<std::string> urls;  // of the apis
@@ -39,7 +48,7 @@ class Load {
   bool is_settled() const { return busy_ == 0; }
 
   // So many submissions of one and the same key, from so many threads at once, begun now.
-  void SubmitAtOnce(size_t times, size_t threads);
+  std::shared_ptr<const StormProgress> SubmitAtOnce(size_t times, size_t threads);
 
  private:
   // Of one thread.
@@ -54,13 +63,23 @@ class Load {
   Hands MakeHands(uint64_t number) const;
   void RunClient(uint64_t number);
   void RunWatcher(uint64_t number);
-  void RunStorm(size_t times, size_t threads, const std::string& key);
+  void RunFollower(uint64_t number);
+  void RunStorm(size_t times, size_t threads, const std::string& key, StormProgress& progress);
+  // The submissions of one of the threads of a storm.
+  void RunOneOfStorm(size_t times, const std::string& key, const nlohmann::json& body,
+                     StormProgress& progress,
+                     const std::function<void(const nlohmann::json&)>& took);
+  // What escapes from a thread is a violation: the service has answered what cannot be understood.
+  void Guarded(const std::function<void()>& run);
   // One job from upload to acknowledgement. Returns when the load ends, too.
   void SubmitOne(Hands& hands, const std::string& key);
   // Empty: the load ended before it was acknowledged.
   nlohmann::json UploadUntilTaken(Hands& hands, const std::string& media, const std::string& name);
-  nlohmann::json SubmitUntilTaken(Hands& hands, const std::string& key, const nlohmann::json& body);
+  nlohmann::json SubmitUntilTaken(Hands& hands, const std::string& key, const nlohmann::json& body,
+                                  StormProgress* progress = nullptr);
   void MaybeCancel(Hands& hands, const std::string& id);
+  // The event stream of a job to its end, begun again where it broke off.
+  void Follow(Hands& hands, const std::string& id);
   void Look(Hands& hands, const std::string& id, bool wait);
   // An answer that is no refusal for a while breaks a promise.
   void CheckRefusal(const std::string& request, const harness::HttpAnswer& answer);

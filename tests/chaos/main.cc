@@ -51,7 +51,9 @@ class Chaos {
   }
 
   int Run() {
-    KeepMountsToOurselves();
+    if (!(has_own_disk_ = KeepMountsToOurselves())) {
+      std::cout << "without the rights to mount the disk is never full" << std::endl;
+    }
     std::cout << "learning what the outputs of a quiet run are" << std::endl;
     LearnReference(knowledge_, options_.folder);
     if (options_.fixed_set) {
@@ -66,7 +68,7 @@ class Chaos {
   // Episodes of all kinds of faults together, and in between of one kind alone, in turn.
   void RunForTheTime() {
     const auto end = Time::now() + std::chrono::duration<double, std::ratio<60>>(options_.minutes);
-    const std::vector<FaultKind> all = AllFaultKinds(true);
+    const std::vector<FaultKind> all = AllFaultKinds(has_own_disk_);
     uint64_t seed = options_.seed;
     do {
       const bool alone = options_.minutes > 0 && options_.kinds.empty() && seed % 2 == 1;
@@ -81,12 +83,11 @@ class Chaos {
     std::cout << "seed " << seed << ": " << seconds << " s of "
               << (kinds.empty() ? "all faults" : nlohmann::json(kinds).dump()) << std::flush;
     const EpisodeResult result =
-        RunEpisode({.folder = options_.folder.string() + "-" + std::to_string(seed),
-                    .seed = seed,
-                    .milliseconds = static_cast<size_t>(seconds * 1000),
-                    .every_ms = options_.every_ms,
-                    .kinds = kinds},
-                   knowledge_);
+        Survive({.folder = options_.folder.string() + "-" + std::to_string(seed),
+                 .seed = seed,
+                 .milliseconds = static_cast<size_t>(seconds * 1000),
+                 .every_ms = options_.every_ms,
+                 .kinds = kinds});
     size_t faults = 0;
     for (const auto& [kind, count] : result.faults) {
       faults += count;
@@ -107,12 +108,26 @@ class Chaos {
     if (!result.violations.empty()) std::cout << result.logs << std::endl;
   }
 
+  // One that cannot even be run is not to end the others.
+  EpisodeResult Survive(const EpisodeOptions& options) {
+    try {
+      return RunEpisode(options, knowledge_);
+    } catch (const std::exception& error) {
+      EpisodeResult result;
+      result.violations.push_back({"the service can be started", "", error.what()});
+      return result;
+    }
+  }
+
   int Report() const {
     size_t faults = 0;
     std::cout << "\n";
     for (const auto& [kind, count] : faults_) {
       std::cout << "  " << count << "\t" << kind << "\n";
       faults += count;
+    }
+    for (const FaultKind& kind : AllFaultKinds(has_own_disk_)) {
+      if (!faults_.contains(kind.name)) std::cout << "  0\t" << kind.name << "\n";
     }
     std::cout << nlohmann::json{{"chaos",
                                  {{"seed", options_.fixed_set ? 0 : options_.seed},
@@ -130,6 +145,7 @@ class Chaos {
 
   Options options_;
   Knowledge knowledge_;
+  bool has_own_disk_ = false;
   std::map<std::string, size_t> faults_;
   std::map<std::string, size_t> states_;
   size_t episodes_ = 0;

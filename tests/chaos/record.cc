@@ -9,7 +9,7 @@ namespace millrace::chaos {
 
 using nlohmann::json;
 
-void Record::Acknowledged(JobRecord job) {
+void Record::Acknowledged(const JobRecord& job, const json& shown) {
   const MutexLock lock(mutex_);
   const auto [at, is_new] = jobs_.emplace(job.id, job);
   if (!is_new) {
@@ -18,6 +18,8 @@ void Record::Acknowledged(JobRecord job) {
     return;
   }
   ++open_;
+  // At once: a watcher must not see first what comes later.
+  See(at->second, shown);
 }
 
 void Record::CancelAsked(const std::string& id) {
@@ -32,7 +34,10 @@ void Record::CancelAcknowledged(const std::string& id) {
 
 void Record::Seen(const json& job) {
   const MutexLock lock(mutex_);
-  JobRecord& known = jobs_.at(job.at("id").get<std::string>());
+  See(jobs_.at(job.at("id").get<std::string>()), job);
+}
+
+void Record::See(JobRecord& known, const json& job) {
   CheckAgainst(known, job);
   int& highest = known.percents[job.at("generation").get<int>()];
   highest = std::max(highest, job.at("progress").at("percent").get<int>());
@@ -92,6 +97,18 @@ size_t Record::open_count() const {
 size_t Record::acknowledged_count() const {
   const MutexLock lock(mutex_);
   return jobs_.size();
+}
+
+void Record::Lost(const std::string& id) {
+  const MutexLock lock(mutex_);
+  JobRecord& job = jobs_.at(id);
+  if (!job.lost) violations_.push_back({"no acknowledged job is lost", id, "404"});
+  job.lost = true;
+}
+
+void Record::Followed(const std::string& id, std::vector<int64_t> events) {
+  const MutexLock lock(mutex_);
+  jobs_.at(id).followed = std::move(events);
 }
 
 void Record::Redriven(const std::string& id) {

@@ -20,8 +20,10 @@ struct JobRecord {
   std::string input_sha256;  // as the upload was acknowledged
   bool cancel_asked = false;
   bool cancel_acknowledged = false;
-  std::map<int, int> percents;  // the highest seen, by generation
-  nlohmann::json ended;         // as it was first seen in a terminal state; null: not yet
+  bool lost = false;
+  std::map<int, int> percents;    // the highest seen, by generation
+  nlohmann::json ended;           // as it was first seen in a terminal state; null: not yet
+  std::vector<int64_t> followed;  // numbers of its events as a stream brought them; empty: none did
 };
 
 // A promise that was not kept.
@@ -34,11 +36,15 @@ struct Violation {
 // What the clients of one episode have been told. Thread-safe.
 class Record {
  public:
-  void Acknowledged(JobRecord job);
+  // `shown`: the job as the answer had it.
+  void Acknowledged(const JobRecord& job, const nlohmann::json& shown);
   void CancelAsked(const std::string& id);
   void CancelAcknowledged(const std::string& id);
   // A job as a client was shown it: checks it against what was shown before.
   void Seen(const nlohmann::json& job);
+  // The service says that there is no such job.
+  void Lost(const std::string& id);
+  void Followed(const std::string& id, std::vector<int64_t> events);
   void Violated(Violation violation);
 
   // Ids of jobs that nobody has seen in a terminal state.
@@ -51,6 +57,7 @@ class Record {
   std::vector<Violation> Violations() const;
 
  private:
+  void See(JobRecord& known, const nlohmann::json& job) REQUIRES(mutex_);
   void CheckAgainst(const JobRecord& known, const nlohmann::json& job) REQUIRES(mutex_);
 
   mutable Mutex mutex_;

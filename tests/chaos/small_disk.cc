@@ -16,11 +16,19 @@ namespace millrace::chaos {
 namespace {
 
 constexpr const char* kBallast = "ballast";
+constexpr int64_t kPageBytes = 4096;
+
+int64_t FreeBytes(int fd) {
+  struct statvfs disk {};
+  if (fstatvfs(fd, &disk) != 0) ThrowStorageError(errno, "statvfs", kBallast);
+  return static_cast<int64_t>(disk.f_bavail * disk.f_bsize);
+}
 
 }  // namespace
 
-void KeepMountsToOurselves() {
-  if (unshare(CLONE_NEWNS) == 0) mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr);
+bool KeepMountsToOurselves() {
+  return unshare(CLONE_NEWNS) == 0 &&
+         mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
 }
 
 SmallDisk::SmallDisk(std::filesystem::path folder, int64_t bytes) : folder_(std::move(folder)) {
@@ -33,21 +41,22 @@ SmallDisk::~SmallDisk() {
   if (mounted_) umount2(folder_.c_str(), MNT_DETACH);
 }
 
-void SmallDisk::Fill(int64_t bytes_left) {
+int64_t SmallDisk::Fill(int64_t bytes_left) {
   const std::filesystem::path file = folder_ / kBallast;
   const FileDescriptor fd(open(file.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
   if (!fd) ThrowStorageError(errno, "open", file);
-  struct statvfs disk {};
-  if (fstatvfs(fd.get(), &disk) != 0) ThrowStorageError(errno, "statvfs", folder_);
-  int64_t wanted = static_cast<int64_t>(disk.f_bavail * disk.f_bsize) - bytes_left;
   // Others write at the same time: what is not to be had any more is asked for in smaller parts.
-  for (int64_t at = 0; wanted > 4096;) {
+  int64_t at = 0;
+  int64_t wanted = FreeBytes(fd.get()) - bytes_left;
+  while (wanted >= kPageBytes) {
     if (fallocate(fd.get(), 0, at, wanted) == 0) {
       at += wanted;
-      break;
+      wanted = FreeBytes(fd.get()) - bytes_left;
+    } else {
+      wanted /= 2;
     }
-    wanted /= 2;
   }
+  return FreeBytes(fd.get());
 }
 
 void SmallDisk::Relieve() { unlink((folder_ / kBallast).c_str()); }

@@ -6,8 +6,8 @@
 namespace millrace::chaos {
 
 // From now on mounts of this process and its children are their own and vanish with them, however
-// they end. Does nothing without the rights to mount. Call it before threads are started.
-void KeepMountsToOurselves();
+// they end. Call it before threads are started. False: the rights to mount are missing.
+bool KeepMountsToOurselves();
 
 // A folder on a disk of its own (a tmpfs), which can be filled up. Where the rights to mount are
 // missing it is a plain folder that cannot. Unmounted and emptied by the destructor.
@@ -21,8 +21,9 @@ class SmallDisk {
 
   // Whether it is a disk of its own.
   bool is_mounted() const { return mounted_; }
-  // Takes all room but so many bytes, until Relieve(). REQUIRES: is_mounted().
-  void Fill(int64_t bytes_left);
+  // Takes all room but so many bytes, until Relieve(). Returns how many are left. REQUIRES:
+  // is_mounted().
+  int64_t Fill(int64_t bytes_left);
   void Relieve();
 
   const std::filesystem::path& path() const { return folder_; }

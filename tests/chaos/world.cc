@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <csignal>
+#include <fstream>
+#include <iterator>
 #include <stdexcept>
 
 #include "core/files.h"
@@ -19,13 +21,8 @@ using Time = std::chrono::steady_clock;
 // A program that cannot live at present is not tried more often.
 constexpr auto kRestartPause = 150ms;
 constexpr auto kStartLimit = 60s;
-
-bool IsAccident(const harness::ProcessEnd& end) {
-  for (const int signal : {SIGSEGV, SIGABRT, SIGBUS, SIGILL, SIGFPE, SIGSYS, SIGPIPE}) {
-    if (end.signal == signal) return true;
-  }
-  return false;
-}
+// What storage has done to a program may show a little later.
+constexpr auto kStorageTroubleLasts = 5s;
 
 const char* ProgramOf(ProgramKind kind) {
   switch (kind) {
@@ -89,16 +86,36 @@ void World::StartApis() {
 void World::Supervise() {
   for (auto& [id, slot] : slots_) {
     if (slot.program && !slot.program->Running()) {
-      const harness::ProcessEnd end = *slot.program->WaitFor(0ms);
-      if (IsAccident(end)) {
-        accidents_.push_back(NameOf(id) + " died of signal " + std::to_string(end.signal));
-      }
+      NoteEnd(id, slot, *slot.program->WaitFor(0ms));
       slot.program.reset();
       slot.not_before = Time::now() + kRestartPause;
     }
     if (slot.program || slot.held || Time::now() < slot.not_before) continue;
     ++restarts_;
     Start(id, slot);
+  }
+}
+
+void World::NoteEnd(const ProgramId& id, const Slot& slot, const harness::ProcessEnd& end) {
+  if (end.signal == SIGKILL) return;  // only the harness does that
+  // By the signal itself, if it came before the program had begun to listen to it.
+  if (slot.told_to_end && (end.signal == SIGTERM || (end.signal == 0 && end.exit_status == 0))) {
+    return;
+  }
+  const bool trouble = storage_troubles_ > 0 || Time::now() < storage_trouble_until_;
+  if (end.signal == 0 && end.exit_status == 1 && trouble) return;
+  accidents_.push_back(NameOf(id) +
+                       (end.signal != 0 ? " died of signal " + std::to_string(end.signal)
+                                        : " ended with " + std::to_string(end.exit_status)) +
+                       "; it said last: " + harness::TailOf(LogOf(id), 1));
+}
+
+void World::SetStorageTrouble(bool trouble) {
+  if (trouble) {
+    ++storage_troubles_;
+  } else {
+    --storage_troubles_;
+    storage_trouble_until_ = Time::now() + kStorageTroubleLasts;
   }
 }
 
@@ -113,7 +130,7 @@ void World::WaitUntilReady(std::chrono::milliseconds limit) {
     const harness::HttpAnswer answer = http.Send({.path = "/v1/workers", .timeout = 5s});
     if (answer.status != 200) return false;
     const auto here = std::ranges::count_if(answer.Json().at("workers"), [](const auto& worker) {
-      return worker.at("state") != "lost";
+      return worker.at("state") == "idle" || worker.at("state") == "busy";
     });
     return static_cast<size_t>(here) >= options_.workers;
   };
@@ -130,8 +147,10 @@ bool World::Running(const ProgramId& id) {
 pid_t World::PidOf(const ProgramId& id) { return Running(id) ? slots_.at(id).program->pid() : 0; }
 
 void World::Signal(const ProgramId& id, int signal_number) {
-  const Slot& slot = slots_.at(id);
-  if (slot.program) slot.program->Signal(signal_number);
+  Slot& slot = slots_.at(id);
+  if (!slot.program) return;
+  if (signal_number == SIGTERM) slot.told_to_end = true;
+  slot.program->Signal(signal_number);
 }
 
 void World::Hold(const ProgramId& id) { slots_.at(id).held = true; }
@@ -164,6 +183,22 @@ std::vector<pid_t> World::EncodersOf(size_t worker) {
   return encoders;
 }
 
+fs::path World::LogOf(const ProgramId& id) const {
+  return options_.folder / "logs" / (NameOf(id) + ".log");
+}
+
+uintmax_t World::LogBytes(const ProgramId& id) const {
+  std::error_code none;
+  const uintmax_t bytes = fs::file_size(LogOf(id), none);
+  return none ? 0 : bytes;
+}
+
+std::string World::LogAfter(const ProgramId& id, uintmax_t bytes) const {
+  std::ifstream log(LogOf(id));
+  log.seekg(static_cast<std::streamoff>(bytes));
+  return {std::istreambuf_iterator<char>(log), {}};
+}
+
 std::string World::Logs(size_t lines) const {
   std::string all;
   std::vector<fs::path> logs;
@@ -182,11 +217,12 @@ void World::Start(const ProgramId& id, Slot& slot) {
   command.environment.insert(command.environment.end(), slot.next_environment.begin(),
                              slot.next_environment.end());
   slot.next_environment.clear();
+  slot.told_to_end = false;
   slot.program = std::make_unique<harness::Program>(command);
 }
 
 harness::Command World::CommandOf(const ProgramId& id) const {
-  const fs::path log = options_.folder / "logs" / (NameOf(id) + ".log");
+  const fs::path log = LogOf(id);
   return {.program = harness::ProgramPath(ProgramOf(id.kind)),
           .arguments = ArgumentsOf(id),
           .environment = storage_.Environment(id.kind),

@@ -65,6 +65,12 @@ class World {
   void LetGo(const ProgramId& id);
   // For its next start only: "NAME=value".
   void AddToNextStart(const ProgramId& id, const std::string& variable);
+  void ClearNextStart(const ProgramId& id) { slots_.at(id).next_environment.clear(); }
+  // The log of one program, over all its starts; how much of it there is, and what came after that.
+  uintmax_t LogBytes(const ProgramId& id) const;
+  std::string LogAfter(const ProgramId& id, uintmax_t bytes) const;
+  // While storage fails on purpose, and a little longer, a program may end with an error.
+  void SetStorageTrouble(bool trouble);
   // Starts a held broker to see whether it refuses to: returns how it ended, with its log, or
   // nothing if it still runs after `limit`. REQUIRES: it does not run.
   std::optional<harness::CommandResult> TryToStartBroker(std::chrono::milliseconds limit);
@@ -79,7 +85,7 @@ class World {
   // Of each api; the same over all restarts.
   const std::vector<std::string>& urls() const { return urls_; }
 
-  // What programs have died of that nobody did to them: a line each.
+  // Ends of programs that nobody has caused: a line each.
   const std::vector<std::string>& accidents() const { return accidents_; }
   size_t restarts() const { return restarts_; }
   std::string Logs(size_t lines) const;
@@ -88,11 +94,14 @@ class World {
   struct Slot {
     std::unique_ptr<harness::Program> program;
     bool held = false;
+    bool told_to_end = false;  // by SIGTERM, since its start
     std::vector<std::string> next_environment;
     std::chrono::steady_clock::time_point not_before{};
   };
 
   void Start(const ProgramId& id, Slot& slot);
+  void NoteEnd(const ProgramId& id, const Slot& slot, const harness::ProcessEnd& end);
+  std::filesystem::path LogOf(const ProgramId& id) const;
   harness::Command CommandOf(const ProgramId& id) const;
   std::vector<std::string> ArgumentsOf(const ProgramId& id) const;
   std::filesystem::path SocketPath(const std::string& name) const;
@@ -107,6 +116,8 @@ class World {
   std::vector<std::string> urls_;
   std::vector<std::string> accidents_;
   size_t restarts_ = 0;
+  size_t storage_troubles_ = 0;  // under way
+  std::chrono::steady_clock::time_point storage_trouble_until_{};
 };
 
 }  // namespace millrace::chaos
