@@ -67,7 +67,7 @@ class CheckerTest : public testing::Test {
                          {"generation", 1},
                          {"error", {{"code", "not_media"}}},
                          {"files", names},
-          {"attempts", json::array({{{"fence", 2}}})}}},
+                         {"attempts", json::array({{{"fence", 2}}})}}},
                        {"files", files}};
     bad.dead_input_sha256 = "22";
     evidence_.other_events = json::array();

@@ -29,7 +29,10 @@ constexpr size_t kLogLines = 30;
 std::vector<FaultKind> ChosenKinds(const std::vector<std::string>& names, bool has_own_disk) {
   std::vector<FaultKind> all = AllFaultKinds(has_own_disk);
   if (names.empty()) return all;
-  std::erase_if(all, [&](const FaultKind& kind) { return !std::ranges::count(names, kind.name); });
+  std::erase_if(all, [&](const FaultKind& kind) {
+    return std::ranges::none_of(
+        names, [&](const std::string& name) { return kind.name.starts_with(name); });
+  });
   if (all.empty()) throw std::runtime_error("this machine can make none of the faults asked for");
   return all;
 }

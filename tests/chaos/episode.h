@@ -17,7 +17,7 @@ struct EpisodeOptions {
   uint64_t seed = 0;
   size_t milliseconds = 60'000;    // with faults
   size_t every_ms = 700;           // one fault, on average
-  std::vector<std::string> kinds;  // of faults; empty: all
+  std::vector<std::string> kinds;  // of faults, or how their names begin; empty: all
   size_t most_jobs = SIZE_MAX;
 };
 
