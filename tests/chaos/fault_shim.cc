@@ -112,10 +112,8 @@ ssize_t pwrite(int fd, const void* data, size_t size, off_t offset) {
   return FailsOnFile(kFailWrite, fd) ? -1 : real(fd, data, size, offset);
 }
 
-ssize_t pwrite64(int fd, const void* data, size_t size, off64_t offset) {
-  static const auto real = Real<ssize_t (*)(int, const void*, size_t, off64_t)>("pwrite64");
-  return FailsOnFile(kFailWrite, fd) ? -1 : real(fd, data, size, offset);
-}
+ssize_t pwrite64(int fd, const void* data, size_t size, off64_t offset)
+    __attribute__((alias("pwrite")));
 
 ssize_t writev(int fd, const iovec* parts, int count) {
   static const auto real = Real<ssize_t (*)(int, const iovec*, int)>("writev");
@@ -145,18 +143,8 @@ int open(const char* path, int flags, ...) {
   return real(path, flags, mode);
 }
 
-int open64(const char* path, int flags, ...) {
-  static const auto real = Real<int (*)(const char*, int, ...)>("open64");
-  mode_t mode = 0;
-  if ((flags & (O_CREAT | O_TMPFILE)) != 0) {
-    va_list rest;
-    va_start(rest, flags);
-    mode = va_arg(rest, mode_t);
-    va_end(rest);
-    if (FailsOnName(path)) return -1;
-  }
-  return real(path, flags, mode);
-}
+// Of one size on 64-bit systems.
+int open64(const char* path, int flags, ...) __attribute__((alias("open")));
 
 int rename(const char* from, const char* to) {
   static const auto real = Real<int (*)(const char*, const char*)>("rename");
@@ -188,7 +176,7 @@ int clock_gettime(clockid_t clock, timespec* time) {
 int gettimeofday(timeval* time, void* zone) {
   static const auto real = Real<int (*)(timeval*, void*)>("gettimeofday");
   const int result = real(time, zone);
-  if (result == 0 && time != nullptr) time->tv_sec += OffsetNs() / kNanosecondsPerSecond;
+  if (result == 0) time->tv_sec += OffsetNs() / kNanosecondsPerSecond;
   return result;
 }
 
