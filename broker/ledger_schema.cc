@@ -151,6 +151,15 @@ void NoteLedgerOpened(SQLite::Database& database, const std::filesystem::path& f
     // Into the file itself, out of the log whose loss it shows.
     database.exec("PRAGMA wal_checkpoint(PASSIVE)");
   } catch (const SQLite::Exception& error) {
+    // Where SQLite may not open a file for writing, be it for a moment, it opens it for reading, and
+    // stays with that. Such a connection would never take anything again.
+    if (error.getErrorCode() == SQLITE_READONLY) {
+      throw Error(ErrorCode::kStorageError,
+                  "the ledger " + file.string() +
+                      " or its write-ahead log can be read but not written: see that the disk is "
+                      "well and not full, and that both files belong to this user",
+                  {{"path", file.string()}});
+    }
     LogWarning("the loss of the ledger's write-ahead log would not be noticed",
                {{"file", file.string()}, {"error", error.what()}});
     KeepLogOnClose(database);

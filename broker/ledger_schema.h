@@ -36,7 +36,8 @@ void PrepareLedger(SQLite::Database& database, const std::filesystem::path& file
 
 // Notes in the file that its last commits may be in the write-ahead log from now on, so that the
 // loss of the log is noticed at the next start; and that they no longer are: the last commit before
-// the connection is closed. Neither throws: where the note cannot be written, the log stays.
+// the connection is closed. Where the note cannot be written, the log stays; but NoteLedgerOpened
+// throws Error{kStorageError} for a connection that can only read, as it will never write.
 void NoteLedgerOpened(SQLite::Database& database, const std::filesystem::path& file);
 void NoteLedgerClosed(SQLite::Database& database);
 

@@ -75,6 +75,19 @@ TEST_F(SqliteLedgerRefusalTest, RefusesADamagedFile) {
   ExpectRefused(AllOf(HasSubstr("damaged"), HasSubstr(".recover")));
 }
 
+TEST_F(SqliteLedgerRefusalTest, RefusesAConnectionThatWillNeverWrite) {
+  OpenSqliteLedger(file_).reset();
+  // As SQLite opens a file for whose writing the disk has an error just then.
+  SQLite::Database database(file_, SQLite::OPEN_READONLY);
+  try {
+    NoteLedgerOpened(database, file_);
+    ADD_FAILURE() << "was taken";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kStorageError);
+    EXPECT_THAT(error.what(), AllOf(HasSubstr(file_.string()), HasSubstr("not written")));
+  }
+}
+
 TEST_F(SqliteLedgerRefusalTest, OpensAnEmptyFileThatACrashLeftBehind) {
   std::ofstream(file_).close();
   EXPECT_NO_THROW(OpenSqliteLedger(file_)->Load());

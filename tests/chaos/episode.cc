@@ -176,6 +176,8 @@ class Episode {
       acknowledged.insert(job.id);
       evidence.jobs.push_back(collector.Ask(job));
       const JobEvidence& one = evidence.jobs.back();
+      result_.outputs += one.files.size();
+      if (!job.followed.empty()) ++result_.followed;
       if (one.job.is_object()) ++result_.states[one.job.at("state").get<std::string>()];
       if (one.dead_letter.is_object() && DiedOfItsMedia(one) &&
           reproduced.insert(job.kind->name).second) {

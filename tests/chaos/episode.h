@@ -26,8 +26,10 @@ struct EpisodeResult {
   std::map<std::string, size_t> states;  // in which the jobs ended
   std::map<std::string, size_t> faults;  // that took effect, by kind
   size_t restarts = 0;
-  size_t redriven = 0;  // good media that had died while faults were at work
-  size_t reproduced = 0;
+  size_t redriven = 0;    // good media that had died while faults were at work
+  size_t reproduced = 0;  // failures, by their repro.sh
+  size_t outputs = 0;     // files that were fetched and compared
+  size_t followed = 0;    // jobs whose events a client has followed to the end
   std::vector<Violation> violations;
   std::string logs;  // the ends of the programs' logs, if there are violations
 };

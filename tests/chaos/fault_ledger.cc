@@ -69,11 +69,11 @@ class DamagedLedger final : public ActiveFault {
     const fs::path ledger = scene.world.data_dir() / "ledger.db";
     const fs::path kept = scene.world.options().folder / "kept";
     Copy(ledger.parent_path(), kept);
-    if (damage_(ledger, random_)) {
-      damaged_ = true;
+    damaged_ = damage_(ledger, random_);
+    if (damaged_) {
       Expect(scene, ledger);
+      Copy(kept, ledger.parent_path());
     }
-    Copy(kept, ledger.parent_path());
     return true;
   }
 
@@ -85,11 +85,15 @@ class DamagedLedger final : public ActiveFault {
  private:
   static constexpr ProgramId kBroker{ProgramKind::kBroker, 0};
 
+  // Files that are there already stay the same ones: a ledger knows whether it is a copy.
   static void Copy(const fs::path& from, const fs::path& to) {
     CreateFolders(to);
     for (const char* part : kParts) {
-      fs::remove(to / part);
-      if (fs::exists(from / part)) fs::copy_file(from / part, to / part);
+      if (fs::exists(from / part)) {
+        fs::copy_file(from / part, to / part, fs::copy_options::overwrite_existing);
+      } else {
+        fs::remove(to / part);
+      }
     }
   }
 

@@ -219,6 +219,7 @@ void Load::Follow(Hands& hands, const std::string& id) {
     const HttpAnswer answer = hands.Any().Send(call);
     // 204: it had ended with the last event that came.
     if (answer.status == 204) return record_.Followed(id, std::move(events));
+    if (answer.status == 404) return record_.Lost(id);
     if (answer.status != 200) CheckRefusal("events of " + id, answer);
     Pause(20ms);
   }

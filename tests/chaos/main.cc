@@ -101,6 +101,8 @@ class Chaos {
     violations_ += result.violations.size();
     redriven_ += result.redriven;
     reproduced_ += result.reproduced;
+    outputs_ += result.outputs;
+    followed_ += result.followed;
     ++episodes_;
     std::cout << ": " << faults << " faults, " << result.acknowledged << " jobs, "
               << result.violations.size() << " violations" << std::endl;
@@ -141,6 +143,8 @@ class Chaos {
                                   {"states", states_},
                                   {"redriven", redriven_},
                                   {"reproduced", reproduced_},
+                                  {"outputs", outputs_},
+                                  {"followed", followed_},
                                   {"violations", violations_}}}}
               << std::endl;
     return violations_ == 0 ? 0 : 1;
@@ -155,6 +159,8 @@ class Chaos {
   size_t acknowledged_ = 0;
   size_t redriven_ = 0;
   size_t reproduced_ = 0;
+  size_t outputs_ = 0;
+  size_t followed_ = 0;
   size_t violations_ = 0;
 };
 
