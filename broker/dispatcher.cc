@@ -285,8 +285,9 @@ Outcome Dispatcher::OnDeadLoaded(const std::string& redrive_id, std::vector<Dead
 Outcome Dispatcher::OnExpired(std::vector<DeadJob> jobs, Now now) {
   return impl_->OnExpired(std::move(jobs), now);
 }
-Outcome Dispatcher::OnWorker(const std::string& peer, const Message& message, Now now) {
-  return impl_->OnWorker(peer, message, now);
+Outcome Dispatcher::OnWorker(const std::string& peer, const Message& message, Now now,
+                             Heard heard) {
+  return impl_->OnWorker(peer, message, now, heard);
 }
 Outcome Dispatcher::OnPublished(const std::string& task_id, Fence fence, Now now) {
   return impl_->OnPublished(task_id, fence, now);

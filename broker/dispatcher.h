@@ -41,6 +41,10 @@ struct DispatcherOptions {
   std::function<double()> random;
 };
 
+// Whether a worker's message tells that it is there. kLate: it was read after the connection that
+// had brought it was seen to close, and its worker has not been heard on another since.
+enum class Heard { kNow, kLate };
+
 struct Now {
   MonotonicTime monotonic;
   WallTime wall;
@@ -144,8 +148,10 @@ class Dispatcher {
   // and their folders are removed. Jobs without an open letter are left out.
   Outcome OnExpired(std::vector<DeadJob> jobs, Now now);
 
-  // Any message of a worker; `peer` is the instance id by which SendToWorker addresses it.
-  Outcome OnWorker(const std::string& peer, const Message& message, Now now);
+  // Any message of a worker; `peer` is the instance id by which SendToWorker addresses it. Last
+  // words count for what they say, but a worker that is gone stays so and is given nothing.
+  Outcome OnWorker(const std::string& peer, const Message& message, Now now,
+                   Heard heard = Heard::kNow);
 
   // The loop's reports on effects.
   Outcome OnPublished(const std::string& task_id, Fence fence, Now now);

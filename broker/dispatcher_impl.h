@@ -70,7 +70,7 @@ class Dispatcher::Impl {
                   Now now);
   Outcome OnDeadLoaded(const std::string& redrive_id, std::vector<DeadJob> jobs, Now now);
   Outcome OnExpired(std::vector<DeadJob> jobs, Now now);
-  Outcome OnWorker(const std::string& peer, const Message& message, Now now);
+  Outcome OnWorker(const std::string& peer, const Message& message, Now now, Heard heard);
   Outcome OnPublished(const std::string& task_id, Fence fence, Now now);
   Outcome OnPublishFailed(const std::string& task_id, Fence fence, const Error& error, Now now);
   Outcome OnBuried(const std::string& job_id, Now now);

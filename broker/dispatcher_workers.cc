@@ -56,9 +56,14 @@ Beat ReadBeat(const Message& message) {
 
 }  // namespace
 
-Outcome Dispatcher::Impl::OnWorker(const std::string& peer, const Message& message, Now now) {
+Outcome Dispatcher::Impl::OnWorker(const std::string& peer, const Message& message, Now now,
+                                   Heard heard) {
   Draft draft(now, jobs_, last_sequence_);
   RegisteredWorker* known = workers_.FindInstance(peer);
+  // First, so that what ends now makes no room on it.
+  if (known != nullptr && heard == Heard::kLate && !known->gone_since) {
+    known->gone_since = now.monotonic;
+  }
   const std::string& type = message.type;
   if (type == worker::kRegister) {
     OnRegister(draft, peer, message);
@@ -79,9 +84,10 @@ Outcome Dispatcher::Impl::OnWorker(const std::string& peer, const Message& messa
   } else {
     throw Error(ErrorCode::kProtocolError, "not a worker's message: " + type);
   }
+  if (heard == Heard::kLate) return Conclude(draft);
   if (known != nullptr) {
     // Whoever is heard can be reached; after a goodbye there is nobody.
-    if (RegisteredWorker* heard = workers_.FindInstance(peer)) heard->gone_since.reset();
+    if (RegisteredWorker* there = workers_.FindInstance(peer)) there->gone_since.reset();
   } else if (type != worker::kRegister && type != worker::kGoodbye) {
     draft.Send(peer, worker::kUnknownWorker, message.id, nlohmann::json::object());
   }

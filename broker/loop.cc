@@ -137,6 +137,8 @@ void Broker::Step(const Arrivals& arrivals) {
         *dispatcher_, [this] { return ReadClock(); },
         [&batch](Outcome outcome) { batch.Add(std::move(outcome)); });
   }
+  // First: what these had brought is taken as the last words that it is.
+  TakeClosed(arrivals.closed, batch);
   for (const Received& received : arrivals.messages) {
     if (Take(received, batch)) continue;
     // What was decided before is sound; what is in memory now may not be.
@@ -144,7 +146,6 @@ void Broker::Step(const Arrivals& arrivals) {
     MakeDispatcher();
     batch.Add(dispatcher_->Resume(ReadClock()));
   }
-  TakeClosed(arrivals.closed, batch);
   if (suspension_) {
     Settle(std::move(batch));
     TryToResume();
@@ -272,14 +273,13 @@ void Broker::TakeClosed(const std::vector<std::string>& peers, Batch& batch) {
 void Broker::TakeWorker(const Received& received, Batch& batch) {
   const Message message = DecodeMessage(received.frames);
   CheckWorkerMessage(message);
+  // Whoever said so is gone, and may have a successor by now.
+  if (message.type == worker::kRegister && peers_.IsClosed(received.peer)) return;
   const auto& instance = message.body.at("instance").get_ref<const std::string&>();
   peers_.Learn(instance, received.peer, clock_.Now());
   if (!suspension_) {
-    batch.Add(dispatcher_->OnWorker(instance, message, ReadClock()));
-    // These were the last words of a process, read after its end was told.
-    if (!peers_.IsConnected(instance)) {
-      batch.Add(dispatcher_->OnWorkerGone(instance, ReadClock()));
-    }
+    const Heard heard = peers_.IsConnected(instance) ? Heard::kNow : Heard::kLate;
+    batch.Add(dispatcher_->OnWorker(instance, message, ReadClock(), heard));
   } else if (message.type == worker::kBeat) {
     batch.effects.emplace_back(SendToWorker{
         .instance = instance,

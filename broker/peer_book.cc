@@ -11,6 +11,7 @@ constexpr std::chrono::minutes kLateness{5};
 }  // namespace
 
 void PeerBook::Learn(const std::string& instance, const std::string& peer, MonotonicTime now) {
+  if (closed_.contains(peer)) ForgetOld(now);
   if (closed_.contains(peer)) return;
   const auto [entry, is_new] = entries_.insert_or_assign(instance, Entry{peer, now});
   // New instances are rare, and nothing else lets the book grow, but for connections that close.

@@ -21,6 +21,8 @@ class PeerBook {
 
   // Returns nullptr for an instance that was never heard or has long been silent.
   const std::string* Find(const std::string& instance) const;
+  // Whether the connection has closed, a while ago at most.
+  bool IsClosed(const std::string& peer) const { return closed_.contains(peer); }
   // Whether what the instance was last heard on has not closed since.
   bool IsConnected(const std::string& instance) const;
 

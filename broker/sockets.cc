@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <deque>
 #include <filesystem>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <zmq.hpp>
 
@@ -31,6 +33,7 @@ constexpr int kHandshakeMs = 5'000;
 constexpr int kHeartbeatMs = 5'000;
 constexpr milliseconds kHeartbeatTimeout{15'000};
 constexpr milliseconds kLongestHeartbeatTimeout = std::chrono::hours(24);  // it is an int there
+constexpr size_t kEndsRemembered = 10'000;
 constexpr const char* kEndsEndpoint = "inproc://ends-of-workers";
 
 void CreateFolderOf(const std::string& endpoint) {
@@ -75,11 +78,14 @@ zmq::socket_t MakePublisher(zmq::context_t& context) {
 }
 
 // Tells which connection it is that has closed. ZeroMQ names it by its descriptor alone, and so
-// does what a connection brings.
+// does what a connection brings; a descriptor is used again as soon as it is free. What happens to
+// descriptors is told in order, and a connection's beginning before its first message is there. So
+// whatever is told before that is read concerns those that had its descriptor before, or itself.
 class Ends {
  public:
   Ends(zmq::context_t& context, zmq::socket_t& watched) : told_(context, zmq::socket_type::pair) {
-    if (zmq_socket_monitor(watched.handle(), kEndsEndpoint, ZMQ_EVENT_DISCONNECTED) != 0) {
+    if (zmq_socket_monitor(watched.handle(), kEndsEndpoint,
+                           ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED) != 0) {
       throw zmq::error_t();
     }
     told_.set(zmq::sockopt::linger, 0);
@@ -91,11 +97,16 @@ class Ends {
   void* handle() { return told_.handle(); }
 
   void Hear(int fd, const std::string& peer) {
-    const auto [at, is_new] = peers_.try_emplace(fd, peer);
-    if (is_new || at->second == peer) return;
-    // The descriptor is in use again. That of its last user has been told by now.
+    const auto found = peers_.find(fd);
+    if (found != peers_.end() && found->second == peer) return;
     ReadTold();
-    peers_[fd] = peer;
+    // Late words: somebody else may have the descriptor by now.
+    if (ended_.contains(peer)) return;
+    if (open_.contains(fd)) {
+      peers_[fd] = peer;
+    } else {
+      End(peer);
+    }
   }
 
   std::vector<std::string> Take() {
@@ -110,17 +121,43 @@ class Ends {
     while (told_.recv(event, zmq::recv_flags::dontwait)) {
       if (event.more() && !told_.recv(endpoint, zmq::recv_flags::none)) return;
       // 16 bits of event, 32 of value: the descriptor.
+      uint16_t kind = 0;
       uint32_t fd = 0;
-      if (event.size() < sizeof(uint16_t) + sizeof(fd)) continue;
-      std::memcpy(&fd, event.data<char>() + sizeof(uint16_t), sizeof(fd));
-      if (auto peer = peers_.extract(static_cast<int>(fd))) {
-        closed_.push_back(std::move(peer.mapped()));
-      }
+      if (event.size() < sizeof(kind) + sizeof(fd)) continue;
+      std::memcpy(&kind, event.data<char>(), sizeof(kind));
+      std::memcpy(&fd, event.data<char>() + sizeof(kind), sizeof(fd));
+      Note(kind, static_cast<int>(fd));
     }
   }
 
+  void Note(uint16_t kind, int fd) {
+    auto peer = peers_.extract(fd);
+    if (kind == ZMQ_EVENT_ACCEPTED) {
+      // Whoever had the descriptor was replaced by another connection under its name, untold.
+      open_.insert(fd);
+      return;
+    }
+    open_.erase(fd);
+    if (peer) End(std::move(peer.mapped()));
+  }
+
+  void End(std::string peer) {
+    if (ended_.insert(peer).second) {
+      in_order_.push_back(peer);
+      if (in_order_.size() > kEndsRemembered) {
+        ended_.erase(in_order_.front());
+        in_order_.pop_front();
+      }
+    }
+    closed_.push_back(std::move(peer));
+  }
+
   zmq::socket_t told_;
-  std::unordered_map<int, std::string> peers_;  // by the descriptor of its connection
+  std::unordered_set<int> open_;                // descriptors of connections
+  std::unordered_map<int, std::string> peers_;  // by the descriptor of its connection, if heard
+  // Those that ended last; what they have brought may still be read.
+  std::unordered_set<std::string> ended_;
+  std::deque<std::string> in_order_;
   std::vector<std::string> closed_;
 };
 

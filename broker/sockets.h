@@ -31,8 +31,8 @@ struct Received {
 struct Arrivals {
   std::vector<Received> messages;
   // Connections of workers that have closed: the peer did so, or its process is gone. What they had
-  // brought may still come. One that was never heard, or that ends without a word (a frozen or
-  // unplugged host), is not among them.
+  // brought may still be among the messages, or come later. One that was never heard, or that ends
+  // without a word (a frozen or unplugged host), is not among them.
   std::vector<std::string> closed;
   bool stop = false;  // the stop descriptor is readable
 };

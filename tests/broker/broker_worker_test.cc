@@ -153,6 +153,7 @@ TEST_F(ConnectionTest, TakesTheLastWordsOfAProcessThatIsGone) {
   const Message assign = worker->Expect("assign");
   const std::string other = SubmitJob(*client_);
   worker->Expect("assign");
+  const std::string third = SubmitJob(*client_);
   // The broker reads it after the connection has closed.
   disk_->Hold();
   const std::string id = client_->Send("submit", SubmitBody(samples::SmallJob()));
@@ -163,6 +164,28 @@ TEST_F(ConnectionTest, TakesTheLastWordsOfAProcessThatIsGone) {
   disk_->Release();
   AwaitState(*client_, done, "succeeded");
   AwaitState(*client_, other, "queued");
+  EXPECT_EQ(StateOf(*client_, third), "queued");
+  EXPECT_EQ(client_->Ask("attempts", {{"job_id", third}}).body.at("attempts"), json::array())
+      << "given to one that is gone";
+}
+
+TEST_F(ConnectionTest, TheLateRegistrationOfAProcessThatIsGoneDoesNotEndItsSuccessor) {
+  std::optional<ScriptedWorker> gone(std::in_place, Endpoint("worker"), "host/1");
+  gone->Register();
+  ScriptedWorker successor(Endpoint("worker"), "host/1");
+  EXPECT_EQ(successor.Beat().type, "unknown_worker");
+  disk_->Hold();
+  client_->Send("submit", SubmitBody(samples::SmallJob()));
+  disk_->AwaitHeldCommit();
+  // Read in turns with what the successor says, so that some of it comes after that.
+  constexpr int kTimes = 300;
+  for (int i = 0; i < kTimes; ++i) gone->Send("register", gone->RegisterBody());
+  gone->SendBeforeClosing();
+  gone.reset();
+  const std::string id = successor.Send("register", successor.RegisterBody());
+  disk_->Release();
+  successor.ExpectWhere([&](const Message& message) { return message.id == id; }, "registered");
+  EXPECT_EQ(successor.Beat().type, "orders");
 }
 
 class PatientTest : public ConnectionTest {

@@ -269,6 +269,42 @@ TEST_F(LeaseTest, RequeuesWhatAWorkerHeldThatClosedItsConnectionAndDidNotComeBac
   EXPECT_EQ(Sent("host/1#1", "registered").at(0).body["lost"].size(), 1u);
 }
 
+TEST_F(LeaseTest, TakesLastWordsForNoSignOfLife) {
+  Register("host/1", 2);
+  const std::string finished = Submit();
+  const std::string running = Submit();
+  const std::string waiting = Submit();
+  Do(dispatcher->OnWorkerGone("host/1#1", now()));
+  Advance(600ms);
+  const json lease = {{"instance", "host/1#1"},
+                      {"task", TaskOf(finished).id},
+                      {"fence", FenceOf(finished)},
+                      {"manifest", ManifestJson()},
+                      {"usage", json::object()}};
+  Do(dispatcher->OnWorker("host/1#1", {.type = "finished", .id = "w1", .body = lease}, now(),
+                          Heard::kLate));
+  EXPECT_EQ(State(finished), JobState::kPublishing);
+  EXPECT_EQ(State(waiting), JobState::kQueued);
+  // It has been gone since its connection closed.
+  Advance(100ms);
+  EXPECT_EQ(Announced("worker").at(0)["event"], "lost");
+  EXPECT_EQ(State(running), JobState::kQueued);
+  EXPECT_EQ(books.attempts().size(), 2u);
+}
+
+TEST_F(LeaseTest, GivesNothingToAWorkerThatIsFoundGoneByItsLastWords) {
+  Register("host/1");
+  const std::string id = Submit();
+  const json released = {{"instance", "host/1#1"},
+                         {"task", TaskOf(id).id},
+                         {"fence", FenceOf(id)},
+                         {"reason", "draining"}};
+  Do(dispatcher->OnWorker("host/1#1", {.type = "released", .id = "w1", .body = released}, now(),
+                          Heard::kLate));
+  EXPECT_EQ(State(id), JobState::kQueued);
+  EXPECT_EQ(dispatcher->WorkersView(now())["workers"][0]["state"], "unreachable");
+}
+
 TEST_F(LeaseTest, KeepsTheTasksOfAWorkerThatComesBackOnAnotherConnection) {
   Register("host/1");
   const std::string id = Submit();

@@ -48,6 +48,17 @@ TEST_F(PeerBookTest, AWorkerThatIsBackOnAnotherConnectionIsNotGoneWithTheFirst) 
   EXPECT_THAT(book_.Close("peer2", now_), ElementsAre("ins_a"));
 }
 
+TEST_F(PeerBookTest, NobodyIsLateForLong) {
+  book_.Learn("ins_a", "peer1", now_);
+  book_.Close("peer1", now_);
+  now_ += std::chrono::minutes(4);
+  book_.Learn("ins_a", "peer1", now_);
+  EXPECT_FALSE(book_.IsConnected("ins_a"));
+  now_ += std::chrono::minutes(2);
+  book_.Learn("ins_a", "peer1", now_);
+  EXPECT_TRUE(book_.IsConnected("ins_a"));
+}
+
 TEST_F(PeerBookTest, ForgetsWhoHasLongBeenSilent) {
   book_.Learn("ins_a", "peer1", now_);
   now_ += std::chrono::minutes(31);

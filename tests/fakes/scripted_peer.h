@@ -24,10 +24,11 @@ inline constexpr std::chrono::seconds kPatience{30};
 // broker. Used by one thread. What it did not wait for is kept until it is asked for.
 class ScriptedPeer {
  public:
-  explicit ScriptedPeer(const std::string& endpoint) {
-    socket_.set(zmq::sockopt::linger, 0);
-    socket_.connect(endpoint);
-  }
+  ScriptedPeer() { socket_.set(zmq::sockopt::linger, 0); }
+  explicit ScriptedPeer(const std::string& endpoint) : ScriptedPeer() { Connect(endpoint); }
+
+  // For one that was made without an endpoint.
+  void Connect(const std::string& endpoint) { socket_.connect(endpoint); }
 
   void SendFrames(const Frames& frames) {
     for (size_t i = 0; i < frames.size(); ++i) {
