@@ -1,19 +1,15 @@
 #include "api/broker_client.h"
 
-#include <sys/eventfd.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <deque>
 #include <map>
-#include <system_error>
 #include <thread>
 #include <unordered_map>
 #include <vector>
 #include <zmq.hpp>
 
-#include "core/files.h"
+#include "api/wake_up.h"
 #include "core/id.h"
 #include "core/log.h"
 #include "core/message.h"
@@ -35,32 +31,11 @@ constexpr milliseconds kLongestWait{1000};
 
 Time Now() { return std::chrono::steady_clock::now(); }
 
-// Wakes a thread that polls. A burst of calls costs one write.
-class WakeUp {
- public:
-  WakeUp() : fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-    if (!fd_) throw std::system_error(errno, std::generic_category(), "eventfd");
-  }
-  int fd() const { return fd_.get(); }
-  void Ring() {
-    const uint64_t one = 1;
-    // The counter cannot overflow: it is rung at most once before it is cleared.
-    [[maybe_unused]] const ssize_t written = ::write(fd_.get(), &one, sizeof(one));
-  }
-  void Clear() {
-    uint64_t count = 0;
-    [[maybe_unused]] const ssize_t bytes = ::read(fd_.get(), &count, sizeof(count));
-  }
-
- private:
-  FileDescriptor fd_;
-};
-
 // How a request is sent, and what its sender makes of silence.
 enum class Manner {
   kRepeated,   // again and again; silence means that the broker is away
   kOnce,       // once; the broker is asked for signs of life instead
-  kPatiently,  // again and again; silence means that the broker is busy
+  kPatiently,  // again once it must be lost; silence means that the broker is busy
 };
 
 // One request on its way. `done` is called exactly once.
@@ -72,6 +47,7 @@ struct PendingCall {
   Time deadline;
   Manner manner = Manner::kRepeated;
   bool sent = false;
+  Time last_sent{};
   BrokerClient::Callback done;
 };
 
@@ -217,6 +193,7 @@ class BrokerClient::Link {
 
   void Send(PendingCall& call) {
     call.sent = unsent_.empty() && TrySend(call.frames);
+    call.last_sent = Now();
     if (!call.sent) unsent_.push_back(call.id);
   }
 
@@ -226,6 +203,7 @@ class BrokerClient::Link {
       if (found != pending_.end()) {
         if (!TrySend(found->second->frames)) return;
         found->second->sent = true;
+        found->second->last_sent = Now();
       }
       unsent_.pop_front();
     }
@@ -251,11 +229,36 @@ class BrokerClient::Link {
       Finish(id, Error(ErrorCode::kDeadlineExceeded, "no answer within the time allowed"));
       return;
     }
-    if (call.sent && !once) Send(call);
-    if (call.sent && once) {
-      TrySend(EncodeMessage({.type = std::string(client::kPing), .id = NewMessageId()}));
+    if (call.sent && IsToBeRepeated(call)) {
+      Send(call);
+    } else if (call.sent) {
+      AskForASignOfLife(call);
     }
     PlanLook(call);
+  }
+
+  // What costs a busy broker much must not queue up there in copies. It answers in order: once it
+  // has answered a ping that was sent later, it will never answer the call, or is about to.
+  bool IsToBeRepeated(const PendingCall& call) const {
+    if (call.manner == Manner::kPatiently) return last_answered_ping_ > call.last_sent;
+    return call.manner == Manner::kRepeated;
+  }
+
+  // What it brings is waited for as long as the call itself.
+  void AskForASignOfLife(const PendingCall& call) {
+    auto ping = std::make_shared<PendingCall>();
+    ping->id = NewMessageId();
+    ping->type = client::kPing;
+    if (!TrySend(EncodeMessage({.type = ping->type, .id = ping->id}))) return;
+    ping->done = [this, sent = Now()](const BrokerReply& reply) {
+      if (std::holds_alternative<nlohmann::json>(reply)) {
+        last_answered_ping_ = std::max(last_answered_ping_, sent);
+      }
+    };
+    pending_.emplace(ping->id, ping);
+    At(call.deadline, [this, id = ping->id] {
+      Finish(id, Error(ErrorCode::kDeadlineExceeded, "the ping was not answered"));
+    });
   }
 
   void ReceiveReplies() {
@@ -328,6 +331,7 @@ class BrokerClient::Link {
   std::deque<std::string> unsent_;  // ids that the socket has not taken yet
   std::multimap<Time, std::function<void()>> planned_;
   Time last_heard_{};
+  Time last_answered_ping_{};  // when it was sent
   bool stopping_ = false;
 
   std::thread thread_;

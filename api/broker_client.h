@@ -51,8 +51,9 @@ class BrokerClient {
                 Callback done);
 
   // For an idempotent request that may keep the broker so busy that it says nothing else meanwhile.
-  // A broker that is away is noticed as fast as ever: it is asked for a sign of life first. Ends
-  // with Error{kBrokerUnavailable} if there is no answer within `patience` after that.
+  // It is sent again only when the broker has answered what was sent later, so that no copies of it
+  // queue up. A broker that is away is noticed as fast as ever: it is asked for a sign of life
+  // first. Ends with Error{kBrokerUnavailable} if there is no answer within `patience` after that.
   void CallPatiently(std::string_view type, nlohmann::json body, std::chrono::milliseconds patience,
                      Callback done);
 

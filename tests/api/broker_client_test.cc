@@ -85,7 +85,7 @@ TEST_F(BrokerClientTest, RepeatsWhatIsNotAnsweredAndGivesUpInTime) {
   for (const Message& message : sent) EXPECT_EQ(message.id, sent.front().id);
 }
 
-TEST_F(BrokerClientTest, WaitsPatientlyForABrokerThatIsThere) {
+TEST_F(BrokerClientTest, RepeatsPatientlyWhatABrokerThatIsThereHasLost) {
   broker_.On(client::kPing, [](const nlohmann::json&) -> ScriptedBroker::Reply {
     return nlohmann::json::object();
   });
