@@ -37,7 +37,7 @@ struct BrokerOptions {
 // The broker: receives what has arrived, has the dispatcher decide, commits everything decided in
 // one transaction, and only then replies, sends, moves files and answers reads. All of it on the
 // thread that calls Run(), but for what may take long: a thread of its own copies, lists and
-// removes files.
+// removes files. loop_clients.cc has what concerns clients.
 //
 // A failed commit suspends the broker. The dispatcher's memory is ahead of the ledger then, so it
 // is thrown away and made anew from the ledger, like after a restart. Until the ledger can be
