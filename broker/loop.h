@@ -95,6 +95,8 @@ class Broker {
   // Whether the request is answered from the ledger although its type changes things: its job is
   // not in memory (any more), or it asks only what would be done.
   bool IsRead(const Message& message, const Batch& batch) const;
+  // A redrive_many or purge_many that the ledger knows.
+  bool IsRepeatedMany(const Message& message) const;
   bool IsRepeatedSubmit(const Message& message, const Batch& batch) const;
   // The janitor may have removed an upload after its submission was checked.
   void RefuseRemovedUpload(const Message& submit) const;

@@ -61,6 +61,11 @@ void Broker::TakeAboutDead(const Received& received, const Message& message, Bat
   // So that what is read is what the dispatcher has decided so far.
   Settle(std::exchange(batch, {}));
   if (suspension_) throw suspension_->cause;
+  // A first copy of it may have been among that.
+  if (IsRead(message, batch)) {
+    batch.reads.push_back({.peer = received.peer, .request = message});
+    return;
+  }
   std::vector<DeadJob> jobs = ReadDeadJobsOf(*ledger_, message);
   const Now now = ReadClock();
   batch.Add(IsPurge(message.type)
@@ -71,12 +76,17 @@ void Broker::TakeAboutDead(const Received& received, const Message& message, Bat
 
 bool Broker::IsRead(const Message& message, const Batch& batch) const {
   if (message.type == client::kProbe) return false;
-  if (IsAboutDead(message.type)) {
-    return IsDryRun(message) || (message.type == client::kRedriveMany &&
-                                 ledger_->FindRedrive(TextOf(message.body, "redrive_id")));
-  }
+  if (IsAboutDead(message.type)) return IsDryRun(message) || IsRepeatedMany(message);
   if (dispatcher_->Find(TextOf(message.body, "job_id")) != nullptr) return false;
   return message.type == client::kCancel || IsRepeatedSubmit(message, batch);
+}
+
+bool Broker::IsRepeatedMany(const Message& message) const {
+  if (message.type == client::kRedriveMany) {
+    return ledger_->FindRedrive(TextOf(message.body, "redrive_id")).has_value();
+  }
+  return message.type == client::kPurgeMany && !message.body.value("dry_run", false) &&
+         ledger_->FindPurge(TextOf(message.body, "purge_id")).has_value();
 }
 
 bool Broker::IsRepeatedSubmit(const Message& message, const Batch& batch) const {
