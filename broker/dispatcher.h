@@ -134,7 +134,7 @@ class Dispatcher {
   // A client's redrive or redrive_many, with the jobs that it names: the one, or all whose open
   // letters the filter finds, oldest first. They are judged by what the ledger says of them: a
   // redrive of one that cannot be redriven (any more) is answered, among many it is left out. A
-  // redrive_many whose redrive_id the ledger has already is not handed here but answered from
+  // redrive_many or purge_many whose id the ledger has already is not handed here but answered from
   // there. REQUIRES: what was decided before has been committed, so that `jobs` is as the
   // dispatcher left it. This holds for each method that takes dead jobs.
   Outcome OnRedrive(const std::string& route, const Message& message, std::vector<DeadJob> jobs,

@@ -36,6 +36,7 @@ void Draft::Replace(const JobEntry& entry) {
 void Draft::Put(DeadLetterRecord letter) { others_.emplace_back(PutDeadLetter{std::move(letter)}); }
 
 void Draft::Put(RedriveRecord redrive) { others_.emplace_back(PutRedrive{std::move(redrive)}); }
+void Draft::Put(PurgeRecord purge) { others_.emplace_back(PutPurge{std::move(purge)}); }
 
 int64_t Draft::Append(const Job& job, JobEvent event) {
   events_.push_back({.sequence = ++last_sequence_,

@@ -27,6 +27,7 @@ class Draft {
   void Replace(const JobEntry& entry);
   void Put(DeadLetterRecord letter);
   void Put(RedriveRecord redrive);
+  void Put(PurgeRecord purge);
   // Records an event of a job that is already in the state it led to, and announces it. Returns its
   // sequence number.
   int64_t Append(const Job& job, JobEvent event);

@@ -9,7 +9,6 @@
 
 #include "broker/dispatcher.h"
 #include "broker/dispatcher_draft.h"
-#include "broker/dispatcher_purges.h"
 #include "broker/dispatcher_rate.h"
 #include "broker/dispatcher_settled.h"
 #include "broker/failure_spike.h"
@@ -228,7 +227,6 @@ class Dispatcher::Impl {
   FailureSpike spike_;
   WallTime retries_paused_until_{};                // as clients see it
   std::map<std::string, RedriveRecord> redrives_;  // that wait for their canary, by id
-  RecentPurges purges_;
   std::optional<int64_t> free_bytes_;
   Fence last_fence_ = 0;
   int64_t last_sequence_ = 0;

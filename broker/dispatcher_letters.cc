@@ -189,10 +189,8 @@ void Dispatcher::Impl::OnPurgeMany(Draft& draft, const std::string& route, const
                       body.value("expected", int64_t{-1}));
   });
   std::vector<DeadJob> open = Open(std::move(jobs));
-  auto count = static_cast<int64_t>(open.size());
-  if (const std::optional<int64_t> purged = purges_.CountOf(purge_id); purged && !dry_run) {
-    count = *purged;
-  } else if (!dry_run) {
+  const auto count = static_cast<int64_t>(open.size());
+  if (!dry_run) {
     if (expected != count) {
       Refuse(draft, route, message,
              Error(ErrorCode::kPreconditionFailed,
@@ -201,7 +199,7 @@ void Dispatcher::Impl::OnPurgeMany(Draft& draft, const std::string& route, const
       return;
     }
     for (DeadJob& dead : open) Close(draft, std::move(dead), LetterState::kPurged);
-    purges_.Remember(purge_id, count);
+    draft.Put(PurgeRecord{.id = purge_id, .count = count, .created_at = draft.now().wall});
   }
   draft.Reply(route,
               {.type = std::string(client::kOk), .id = message.id, .body = {{"count", count}}});

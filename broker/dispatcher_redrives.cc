@@ -37,7 +37,7 @@ void CheckPatch(const std::vector<DeadJob>& jobs, const nlohmann::json& patch) {
   for (const DeadJob& dead : jobs) PatchSpec(dead.job.request, patch);
 }
 
-Message RedriveReply(const Message& message, size_t count, const nlohmann::json& redrive) {
+Message RedriveReply(const Message& message, int64_t count, const nlohmann::json& redrive) {
   return {.type = std::string(client::kOk),
           .id = message.id,
           .body = {{"count", count}, {"redrive", redrive}}};
@@ -49,14 +49,14 @@ void Dispatcher::Impl::OnRedriveMany(Draft& draft, const std::string& route, con
                                      std::vector<DeadJob> jobs) {
   const RedriveMany asked = ReadRedriveMany(message);
   if (const auto known = redrives_.find(asked.redrive_id); known != redrives_.end()) {
-    draft.Reply(route,
-                RedriveReply(message, known->second.waiting.size() + 1, ToJson(known->second)));
+    draft.Reply(route, RedriveReply(message, known->second.count, ToJson(known->second)));
     return;
   }
   std::vector<DeadJob> open = Open(std::move(jobs));
   CheckPatch(open, asked.patch);
+  const auto count = static_cast<int64_t>(open.size());
   if (asked.dry_run || open.empty()) {
-    draft.Reply(route, RedriveReply(message, open.size(), nullptr));
+    draft.Reply(route, RedriveReply(message, count, nullptr));
     return;
   }
   const size_t first = asked.canary ? 1 : open.size();
@@ -69,6 +69,7 @@ void Dispatcher::Impl::OnRedriveMany(Draft& draft, const std::string& route, con
   RedriveRecord record{.id = asked.redrive_id,
                        .state = RedriveRecord::State::kReleased,
                        .created_at = draft.now().wall,
+                       .count = count,
                        .canary = "",
                        .canary_generation = 0,
                        .waiting = {},
@@ -81,7 +82,7 @@ void Dispatcher::Impl::OnRedriveMany(Draft& draft, const std::string& route, con
     redrives_[record.id] = record;
   }
   for (size_t i = 0; i < first; ++i) Redrive(draft, std::move(open[i]), asked.patch);
-  draft.Reply(route, RedriveReply(message, open.size(), ToJson(record)));
+  draft.Reply(route, RedriveReply(message, count, ToJson(record)));
   draft.Put(std::move(record));
 }
 

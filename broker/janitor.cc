@@ -29,7 +29,7 @@ constexpr minutes kSubmissionAge{5};
 
 constexpr auto kKindNames =
     std::to_array<std::string_view>({"work", "outputs", "dead_letters", "uploads", "partials",
-                                     "jobs", "expired_letters", "events"});
+                                     "jobs", "expired_letters", "events", "requests"});
 
 // Takes the last of a list; the list is not empty.
 template <typename Item>
@@ -80,7 +80,8 @@ Outcome Janitor::Step(Dispatcher& dispatcher, Now now) {
       if (std::optional<Outcome> expired = ExpireLetters(dispatcher, now)) {
         return std::move(*expired);
       }
-      if (RemoveFinished(now) || RemoveTombstones(now) || PruneEvents(now)) break;
+      if (RemoveFinished(now) || RemoveTombstones(now) || PruneEvents(now) || PruneRequests(now))
+        break;
       EndRound(now);
       break;
   }
@@ -228,6 +229,13 @@ bool Janitor::PruneEvents(Now now) {
   const size_t events = ledger_.PruneEvents(now.wall - options_.keep_events, kChangesPerStep);
   Count(Kind::kEvents, static_cast<int64_t>(events));
   return events > 0;
+}
+
+bool Janitor::PruneRequests(Now now) {
+  if (options_.keep_events == milliseconds(0)) return false;
+  const size_t requests = ledger_.PruneRequests(now.wall - options_.keep_events, kChangesPerStep);
+  Count(Kind::kRequests, static_cast<int64_t>(requests));
+  return requests > 0;
 }
 
 void Janitor::RemoveJobs(const std::vector<std::string>& jobs) {

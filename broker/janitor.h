@@ -25,7 +25,8 @@ struct JanitorOptions {
   std::chrono::milliseconds keep_finished{std::chrono::days(7)};  // jobs that are not dead
   std::chrono::milliseconds keep_dead{std::chrono::days(30)};     // letters; their rows twice that
   std::chrono::milliseconds keep_uploads{std::chrono::days(1)};   // that no job names
-  std::chrono::milliseconds keep_events{std::chrono::days(7)};    // of jobs that are gone
+  // Events of jobs that are gone; redrives and purges of many.
+  std::chrono::milliseconds keep_events{std::chrono::days(7)};
 };
 
 // Removes what nobody needs any more: what programs that died left half-done, and what retention
@@ -55,8 +56,18 @@ class Janitor {
 
  private:
   enum class Phase { kIdle, kListing, kWork, kOutputs, kDeadLetters, kUploads, kLedger };
-  enum class Kind { kWork, kOutputs, kDeadLetters, kUploads, kPartials, kJobs, kLetters, kEvents };
-  static constexpr size_t kKinds = static_cast<size_t>(Kind::kEvents) + 1;
+  enum class Kind {
+    kWork,
+    kOutputs,
+    kDeadLetters,
+    kUploads,
+    kPartials,
+    kJobs,
+    kLetters,
+    kEvents,
+    kRequests,
+  };
+  static constexpr size_t kKinds = static_cast<size_t>(Kind::kRequests) + 1;
 
   // What a round has found, taken from the back.
   struct Findings {
@@ -78,6 +89,7 @@ class Janitor {
   bool RemoveFinished(Now now);
   bool RemoveTombstones(Now now);
   bool PruneEvents(Now now);
+  bool PruneRequests(Now now);
   std::optional<Outcome> ExpireLetters(Dispatcher& dispatcher, Now now);
 
   // Removes job rows, and then their files.

@@ -105,7 +105,7 @@ nlohmann::json JobReader::BodyFor(const Message& request, Now now) const {
   if (type == client::kGetDeadLetter) return ReadDeadLetter(job_id());
   if (type == client::kGetRedrive) return {{"redrive", ReadRedrive(body.at("redrive_id"))}};
   if (type == client::kRedriveMany) return RedriveMany(body);
-  if (type == client::kPurgeMany) return {{"count", CountOpen(body)}};
+  if (type == client::kPurgeMany) return PurgeMany(body);
   return Ping();
 }
 
@@ -175,8 +175,15 @@ nlohmann::json JobReader::RedriveMany(const nlohmann::json& body) const {
   const std::optional<RedriveRecord> redrive =
       ledger_.FindRedrive(body.at("redrive_id").get<std::string>());
   if (!redrive) return {{"count", CountOpen(body)}, {"redrive", nullptr}};
-  const size_t canaries = redrive->canary.empty() ? 0 : 1;
-  return {{"count", redrive->waiting.size() + canaries}, {"redrive", ToJson(*redrive)}};
+  return {{"count", redrive->count}, {"redrive", ToJson(*redrive)}};
+}
+
+nlohmann::json JobReader::PurgeMany(const nlohmann::json& body) const {
+  if (!body.at("dry_run").get<bool>()) {
+    const auto purge = ledger_.FindPurge(body.at("purge_id").get<std::string>());
+    if (purge) return {{"count", purge->count}};
+  }
+  return {{"count", CountOpen(body)}};
 }
 
 int64_t JobReader::CountOpen(const nlohmann::json& body) const {

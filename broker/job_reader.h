@@ -29,8 +29,9 @@ class JobReader {
   JobReader(const Dispatcher& dispatcher, Ledger& ledger, LoopFacts facts)
       : dispatcher_(dispatcher), ledger_(ledger), facts_(std::move(facts)) {}
 
-  // Returns the reply to a request that changes nothing; also to a submit or a redrive_many that
-  // the ledger already knows, to a dry run, and to a cancel of a job that has ended. Throws Error.
+  // Returns the reply to a request that changes nothing; also to a submit, redrive_many or
+  // purge_many that the ledger already knows, to a dry run, and to a cancel of a job that has
+  // ended. Throws Error.
   Message Answer(const Message& request, Now now) const;
 
  private:
@@ -48,6 +49,7 @@ class JobReader {
   nlohmann::json ReadRedrive(const std::string& redrive_id) const;
   // What a redrive_many or purge_many that was made before has done, or one would do.
   nlohmann::json RedriveMany(const nlohmann::json& body) const;
+  nlohmann::json PurgeMany(const nlohmann::json& body) const;
   int64_t CountOpen(const nlohmann::json& body) const;
   nlohmann::json Ping() const;
   [[noreturn]] void RefuseCancel(const std::string& job_id) const;

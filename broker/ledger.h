@@ -51,6 +51,7 @@ class Ledger {
   virtual std::vector<DeadLetterRecord> OpenLettersOldestFirst(const DeadLetterFilter& filter,
                                                                size_t limit) = 0;
   virtual std::optional<RedriveRecord> FindRedrive(const std::string& id) = 0;
+  virtual std::optional<PurgeRecord> FindPurge(const std::string& id) = 0;
 
   // For retention. What is found is the oldest first, at most `limit`, and costs what it returns.
 
@@ -67,6 +68,9 @@ class Ledger {
   // `max_jobs` jobs, and notes which sequence numbers they had. Returns the number of events.
   // Makes it durable like Commit.
   virtual size_t PruneEvents(WallTime time, size_t max_jobs) = 0;
+  // Removes redrives that wait for nothing any more and purges of many that were made before
+  // `time`, at most `limit` of each. Returns how many. Makes it durable like Commit.
+  virtual size_t PruneRequests(WallTime time, size_t limit) = 0;
 };
 
 // The embedded default: one SQLite file in WAL mode with synchronous=FULL, created if it does not

@@ -168,6 +168,24 @@ CREATE TABLE removed_events (
 );
 )sql";
 
+// What the third version adds.
+//
+// - redrives.job_count is the number of jobs that a redrive was made for. Of one that was released
+//   before there was the column, nothing but its canary is known any more.
+// - purges are the purges of many, by the id that their clients chose.
+// - redrives_settled and purges_by_time are what retention walks.
+constexpr const char* kVersion3 = R"sql(
+ALTER TABLE redrives ADD COLUMN job_count INTEGER NOT NULL DEFAULT 0;
+UPDATE redrives SET job_count = json_array_length(waiting) + (canary <> '');
+CREATE INDEX redrives_settled ON redrives (created_at, id) WHERE state <> 'waiting';
+CREATE TABLE purges (
+  id         TEXT PRIMARY KEY NOT NULL,
+  job_count  INTEGER NOT NULL,
+  created_at INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX purges_by_time ON purges (created_at, id);
+)sql";
+
 // Gives the jobs that died before there were letters in the ledger theirs.
 void FillDeadLetters(SQLite::Database& database) {
   OneTime dead(database,
@@ -199,6 +217,7 @@ void FillDeadLetters(SQLite::Database& database) {
 constexpr auto kSteps = std::to_array<SchemaStep>({
     {.script = kVersion1, .fill = nullptr},
     {.script = kVersion2, .fill = FillDeadLetters},
+    {.script = kVersion3, .fill = nullptr},
 });
 
 }  // namespace

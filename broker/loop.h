@@ -37,7 +37,7 @@ struct BrokerOptions {
 // The broker: receives what has arrived, has the dispatcher decide, commits everything decided in
 // one transaction, and only then replies, sends, moves files and answers reads. All of it on the
 // thread that calls Run(), but for what may take long: a thread of its own copies, lists and
-// removes files.
+// removes files. loop_clients.cc has what concerns clients.
 //
 // A failed commit suspends the broker. The dispatcher's memory is ahead of the ledger then, so it
 // is thrown away and made anew from the ledger, like after a restart. Until the ledger can be
@@ -95,6 +95,8 @@ class Broker {
   // Whether the request is answered from the ledger although its type changes things: its job is
   // not in memory (any more), or it asks only what would be done.
   bool IsRead(const Message& message, const Batch& batch) const;
+  // A redrive_many or purge_many that the ledger knows.
+  bool IsRepeatedMany(const Message& message) const;
   bool IsRepeatedSubmit(const Message& message, const Batch& batch) const;
   // The janitor may have removed an upload after its submission was checked.
   void RefuseRemovedUpload(const Message& submit) const;

@@ -42,7 +42,8 @@ void AddKeepingSettings(SettingsParser& parser, Settings& settings) {
   parser.Add("keep-uploads", janitor.keep_uploads,
              "How long uploads that no job names are kept; 0: for ever");
   parser.Add("keep-events", janitor.keep_events,
-             "How long the events of jobs that are gone are kept; 0: for ever");
+             "How long the events of jobs that are gone, and redrives and purges of many, are "
+             "kept; 0: for ever");
   parser.Add("tidy-every", janitor.every, "Time between two rounds of removing what is not needed");
 }
 

@@ -80,6 +80,7 @@ nlohmann::json ToJson(const RedriveRecord& redrive) {
   return {{"id", redrive.id},
           {"state", NameOf(redrive.state)},
           {"created_at", FormatTime(redrive.created_at)},
+          {"count", redrive.count},
           {"canary", OrNull(redrive.canary)},
           {"waiting", redrive.waiting.size()}};
 }

@@ -71,8 +71,8 @@ std::optional<DeadLetterRecord::State> DeadLetterStateFromName(std::string_view 
 // "worker"}; null for what is not known.
 nlohmann::json ToJson(const DeadLetterRecord& letter);
 
-// Many dead letters that are redriven behind a canary: it goes first, and the others follow only if
-// it succeeds.
+// Many dead letters that are redriven at once. Behind a canary: it goes first, and the others
+// follow only if it succeeds.
 struct RedriveRecord {
   enum class State {
     kWaiting,   // for the canary
@@ -83,6 +83,7 @@ struct RedriveRecord {
   std::string id;  // rdr_…
   State state = State::kWaiting;
   WallTime created_at{};
+  int64_t count = 0;                 // of jobs that it was made for
   std::string canary;                // job id
   int canary_generation = 0;         // that was started for it
   std::vector<std::string> waiting;  // job ids, in the order of the queue
@@ -92,6 +93,13 @@ struct RedriveRecord {
 std::string_view NameOf(RedriveRecord::State state);
 std::optional<RedriveRecord::State> RedriveStateFromName(std::string_view name);
 nlohmann::json ToJson(const RedriveRecord& redrive);
+
+// Many dead letters that were purged at once, so that the request can be answered once more.
+struct PurgeRecord {
+  std::string id;     // as its client chose it
+  int64_t count = 0;  // of letters
+  WallTime created_at{};
+};
 
 // A change of what is true. Puts replace the row of that id; of a job, everything but what was
 // known at submission (request, input_facts, idempotency_key, request_fingerprint), which InsertJob
@@ -123,13 +131,16 @@ struct PutDeadLetter {
 struct PutRedrive {
   RedriveRecord redrive;
 };
+struct PutPurge {
+  PurgeRecord purge;
+};
 // Removes a job that has ended, with its labels, tasks, attempts, dead letters, and the redrives of
 // which it was the canary. Its events stay until Ledger::PruneEvents removes them.
 struct RemoveJob {
   std::string job_id;
 };
 using LedgerChange = std::variant<InsertJob, PutJob, ReplaceRequest, PutTask, PutAttempt,
-                                  AppendEvent, PutDeadLetter, PutRedrive, RemoveJob>;
+                                  AppendEvent, PutDeadLetter, PutRedrive, PutPurge, RemoveJob>;
 
 // Everything that has not ended, as the ledger has it: what a broker starts from.
 struct Snapshot {

@@ -208,4 +208,16 @@ std::vector<std::pair<std::string, std::string>> PoisonousMedia(SQLite::Database
   });
 }
 
+std::optional<RedriveRecord> FindRedrive(SQLite::Database& database, const std::string& id) {
+  OneTime query(database, std::string("SELECT ") + kRedriveColumns + " FROM redrives WHERE id = ?");
+  if (!query->Text(id).Step()) return std::nullopt;
+  return ReadRedrive(*query);
+}
+
+std::optional<PurgeRecord> FindPurge(SQLite::Database& database, const std::string& id) {
+  OneTime query(database, std::string("SELECT ") + kPurgeColumns + " FROM purges WHERE id = ?");
+  if (!query->Text(id).Step()) return std::nullopt;
+  return ReadPurge(*query);
+}
+
 }  // namespace millrace

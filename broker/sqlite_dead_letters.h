@@ -33,4 +33,8 @@ std::vector<DeadLetterGroup> GroupDeadLetters(SQLite::Database& database,
 // first.
 std::vector<std::pair<std::string, std::string>> PoisonousMedia(SQLite::Database& database);
 
+// What was asked of many of them.
+std::optional<RedriveRecord> FindRedrive(SQLite::Database& database, const std::string& id);
+std::optional<PurgeRecord> FindPurge(SQLite::Database& database, const std::string& id);
+
 }  // namespace millrace

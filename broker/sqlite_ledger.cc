@@ -6,6 +6,7 @@
 #include "broker/ledger_schema.h"
 #include "broker/sqlite_dead_letters.h"
 #include "broker/sqlite_job_list.h"
+#include "broker/sqlite_ledger_statements.h"
 #include "broker/sqlite_retention.h"
 #include "broker/sqlite_rows.h"
 #include "core/files.h"
@@ -20,16 +21,12 @@ constexpr const char* kOpenJobs = "jobs.state NOT IN ('succeeded', 'cancelled', 
 // How long a commit waits for somebody who writes to the file by hand.
 constexpr int kBusyMilliseconds = 1000;
 
-std::string SelectJobs(const std::string& where) {
-  return std::string("SELECT ") + kJobColumns + " FROM jobs WHERE " + where;
-}
-
 class SqliteLedger final : public Ledger {
  public:
   explicit SqliteLedger(const std::filesystem::path& file)
       : file_(file),
         database_(Open(file)),
-        statements_(Guarded([&] { return Statements(database_); })) {
+        statements_(Guarded([&] { return LedgerStatements(database_); })) {
     NoteLedgerOpened(database_, file_);
   }
 
@@ -41,7 +38,7 @@ class SqliteLedger final : public Ledger {
       SQLite::Transaction transaction(database_);
       Snapshot snapshot;
       snapshot.jobs =
-          ReadAll(SelectJobs(std::string(kOpenJobs) + " ORDER BY created_at, id"), ReadJob);
+          ReadAll(SelectJobsSql(std::string(kOpenJobs) + " ORDER BY created_at, id"), ReadJob);
       snapshot.tasks = ReadAll(std::string("SELECT ") + kTaskColumns +
                                    " FROM jobs JOIN tasks ON tasks.job_id = jobs.id WHERE " +
                                    kOpenJobs + " ORDER BY jobs.created_at, jobs.id, tasks.id",
@@ -180,12 +177,11 @@ class SqliteLedger final : public Ledger {
   }
 
   std::optional<RedriveRecord> FindRedrive(const std::string& id) override {
-    return Guarded([&]() -> std::optional<RedriveRecord> {
-      OneTime query(database_,
-                    std::string("SELECT ") + kRedriveColumns + " FROM redrives WHERE id = ?");
-      if (!query->Text(id).Step()) return std::nullopt;
-      return ReadRedrive(*query);
-    });
+    return Guarded([&] { return millrace::FindRedrive(database_, id); });
+  }
+
+  std::optional<PurgeRecord> FindPurge(const std::string& id) override {
+    return Guarded([&] { return millrace::FindPurge(database_, id); });
   }
 
   std::vector<std::string> EndedBefore(const std::vector<JobState>& states, WallTime time,
@@ -214,50 +210,16 @@ class SqliteLedger final : public Ledger {
     });
   }
 
+  size_t PruneRequests(WallTime time, size_t limit) override {
+    return Guarded([&] {
+      SQLite::Transaction transaction(database_, SQLite::TransactionBehavior::IMMEDIATE);
+      const size_t removed = PruneRequestRows(database_, time, limit);
+      transaction.commit();
+      return removed;
+    });
+  }
+
  private:
-  // Prepared once: compiling costs more than running.
-  struct Statements {
-    explicit Statements(SQLite::Database& database)
-        : insert_job(database, kInsertJobSql),
-          update_job(database, kUpdateJobSql),
-          insert_label(database, kInsertLabelSql),
-          put_task(database, kPutTaskSql),
-          put_attempt(database, kPutAttemptSql),
-          append_event(database, kAppendEventSql),
-          raise_counter(database, "UPDATE counters SET value = max(value, ?) WHERE name = ?"),
-          read_counter(database, "SELECT value FROM counters WHERE name = ?"),
-          find_job(database, SelectJobs("id = ?")),
-          find_job_by_key(database, SelectJobs("idempotency_key = ? AND idempotency_key <> ''")),
-          attempts_of(database, std::string("SELECT ") + kAttemptColumns +
-                                    " FROM tasks JOIN attempts ON attempts.task_id = tasks.id "
-                                    "WHERE tasks.job_id = ? ORDER BY attempts.fence"),
-          last_attempt_number(database,
-                              "SELECT coalesce(max(attempts.number), 0) FROM tasks JOIN attempts "
-                              "ON attempts.task_id = tasks.id "
-                              "WHERE tasks.job_id = ? AND attempts.generation = ?"),
-          events_after(database, std::string("SELECT ") + kEventColumns +
-                                     " FROM events WHERE sequence > ? ORDER BY sequence LIMIT ?"),
-          // Without the hint SQLite may walk the whole log from `sequence` on.
-          events_of(database, std::string("SELECT ") + kEventColumns +
-                                  " FROM events INDEXED BY events_by_job "
-                                  "WHERE job_id = ? AND sequence > ? ORDER BY sequence LIMIT ?") {}
-
-    SQLite::Statement insert_job;
-    SQLite::Statement update_job;
-    SQLite::Statement insert_label;
-    SQLite::Statement put_task;
-    SQLite::Statement put_attempt;
-    SQLite::Statement append_event;
-    SQLite::Statement raise_counter;
-    SQLite::Statement read_counter;
-    SQLite::Statement find_job;
-    SQLite::Statement find_job_by_key;
-    SQLite::Statement attempts_of;
-    SQLite::Statement last_attempt_number;
-    SQLite::Statement events_after;
-    SQLite::Statement events_of;
-  };
-
   static SQLite::Database Open(const std::filesystem::path& file) {
     std::optional<SQLite::Database> database;
     try {
@@ -352,6 +314,12 @@ class SqliteLedger final : public Ledger {
     statement->Run();
   }
 
+  void Apply(const PutPurge& put, Highest& /*highest*/) {
+    OneTime statement(database_, kPutPurgeSql);
+    BindPurge(*statement, put.purge);
+    statement->Run();
+  }
+
   void Apply(const RemoveJob& remove, Highest& /*highest*/) {
     RemoveJobRows(database_, remove.job_id);
   }
@@ -381,7 +349,7 @@ class SqliteLedger final : public Ledger {
 
   const std::filesystem::path file_;
   SQLite::Database database_;
-  Statements statements_;
+  LedgerStatements statements_;
 };
 
 }  // namespace

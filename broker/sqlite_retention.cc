@@ -151,4 +151,18 @@ size_t PruneEventRows(SQLite::Database& database, WallTime time, size_t max_jobs
   return removed;
 }
 
+size_t PruneRequestRows(SQLite::Database& database, WallTime time, size_t limit) {
+  size_t removed = 0;
+  for (const char* oldest : {"redrives WHERE id IN (SELECT id FROM redrives INDEXED BY "
+                             "redrives_settled WHERE state <> 'waiting' AND ",
+                             "purges WHERE id IN (SELECT id FROM purges INDEXED BY "
+                             "purges_by_time WHERE "}) {
+    OneTime statement(database, std::string("DELETE FROM ") + oldest +
+                                    "created_at < ? ORDER BY created_at, id LIMIT ?)");
+    statement->Time(time).Integer(static_cast<int64_t>(limit));
+    removed += static_cast<size_t>(statement->Run());
+  }
+  return removed;
+}
+
 }  // namespace millrace

@@ -26,5 +26,7 @@ std::optional<JobStanding> FindStanding(SQLite::Database& database, const std::s
 void RemoveJobRows(SQLite::Database& database, const std::string& job_id);
 // To be called in a transaction. Returns the number of events that it removed.
 size_t PruneEventRows(SQLite::Database& database, WallTime time, size_t max_jobs);
+// Likewise, of redrives and purges.
+size_t PruneRequestRows(SQLite::Database& database, WallTime time, size_t limit);
 
 }  // namespace millrace

@@ -146,10 +146,15 @@ void BindRedrive(Execution& execution, const RedriveRecord& redrive) {
   execution.Text(redrive.id)
       .Text(NameOf(redrive.state))
       .Time(redrive.created_at)
+      .Integer(redrive.count)
       .Text(redrive.canary)
       .Integer(redrive.canary_generation)
       .Json(redrive.waiting)
       .Json(redrive.patch);
+}
+
+void BindPurge(Execution& execution, const PurgeRecord& purge) {
+  execution.Text(purge.id).Integer(purge.count).Time(purge.created_at);
 }
 
 Job ReadJob(Execution& execution) {
@@ -246,11 +251,21 @@ RedriveRecord ReadRedrive(Execution& execution) {
   redrive.id = row.Text();
   redrive.state = ReadRedriveState(row);
   redrive.created_at = row.Time();
+  redrive.count = row.Integer();
   redrive.canary = row.Text();
   redrive.canary_generation = row.Int();
   row.Json().get_to(redrive.waiting);
   redrive.patch = row.Json();
   return redrive;
+}
+
+PurgeRecord ReadPurge(Execution& execution) {
+  RowReader row(execution);
+  PurgeRecord purge;
+  purge.id = row.Text();
+  purge.count = row.Integer();
+  purge.created_at = row.Time();
+  return purge;
 }
 
 }  // namespace millrace

@@ -28,7 +28,8 @@ inline constexpr const char* kDeadLetterColumns =
     "job_id, generation, state, died_at, closed_at, code, blame, detail, stage, codec, signature, "
     "signature_text, input_name, input_sha256, worker";
 inline constexpr const char* kRedriveColumns =
-    "id, state, created_at, canary, canary_generation, waiting, patch";
+    "id, state, created_at, job_count, canary, canary_generation, waiting, patch";
+inline constexpr const char* kPurgeColumns = "id, job_count, created_at";
 
 inline constexpr const char* kInsertJobSql =
     "INSERT INTO jobs (id, state, generation, external_id, created_at, started_at, finished_at, "
@@ -70,11 +71,14 @@ inline constexpr const char* kPutDeadLetterSql =
     "input_name = excluded.input_name, input_sha256 = excluded.input_sha256, "
     "worker = excluded.worker";
 inline constexpr const char* kPutRedriveSql =
-    "INSERT INTO redrives (id, state, created_at, canary, canary_generation, waiting, patch) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET state = excluded.state, "
-    "created_at = excluded.created_at, canary = excluded.canary, "
-    "canary_generation = excluded.canary_generation, waiting = excluded.waiting, "
-    "patch = excluded.patch";
+    "INSERT INTO redrives (id, state, created_at, job_count, canary, canary_generation, waiting, "
+    "patch) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
+    "state = excluded.state, created_at = excluded.created_at, job_count = excluded.job_count, "
+    "canary = excluded.canary, canary_generation = excluded.canary_generation, "
+    "waiting = excluded.waiting, patch = excluded.patch";
+inline constexpr const char* kPutPurgeSql =
+    "INSERT INTO purges (id, job_count, created_at) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE "
+    "SET job_count = excluded.job_count, created_at = excluded.created_at";
 
 void BindInsertJob(Execution& execution, const Job& job);
 void BindUpdateJob(Execution& execution, const Job& job);
@@ -84,6 +88,7 @@ void BindEvent(Execution& execution, const EventRecord& event);
 void BindReplaceRequest(Execution& execution, const ReplaceRequest& replace);
 void BindDeadLetter(Execution& execution, const DeadLetterRecord& letter);
 void BindRedrive(Execution& execution, const RedriveRecord& redrive);
+void BindPurge(Execution& execution, const PurgeRecord& purge);
 
 Job ReadJob(Execution& execution);
 TaskRecord ReadTask(Execution& execution);
@@ -91,6 +96,7 @@ Attempt ReadAttempt(Execution& execution);
 EventRecord ReadEvent(Execution& execution);
 DeadLetterRecord ReadDeadLetter(Execution& execution);
 RedriveRecord ReadRedrive(Execution& execution);
+PurgeRecord ReadPurge(Execution& execution);
 JobState ReadJobState(RowReader& row);
 
 // All rows of a query, each as `read` understands it.

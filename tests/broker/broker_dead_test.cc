@@ -145,6 +145,42 @@ TEST_F(BrokerDeadTest, PurgesManyOnlyIfTheyAreAsManyAsWasSaid) {
   EXPECT_THAT(Letters(), SizeIs(0));
 }
 
+TEST_F(BrokerDeadTest, AnswersARepeatedPurgeOfManyAsBefore) {
+  MakeDead();
+  MakeDead();
+  json ask = {{"purge_id", "one"}, {"filter", json::object()}, {"dry_run", false}, {"expected", 2}};
+  EXPECT_EQ(client_->Ask("purge_many", ask).body.at("count"), 2);
+  MakeDead();
+  EXPECT_EQ(client_->Ask("purge_many", ask).body.value("count", -1), 2);
+  Restart();
+  EXPECT_EQ(client_->Ask("purge_many", ask).body.value("count", -1), 2);
+  EXPECT_THAT(Letters(), SizeIs(1)) << "purged again";
+  ask["dry_run"] = true;
+  EXPECT_EQ(client_->Ask("purge_many", ask).body.at("count"), 1);
+}
+
+TEST_F(BrokerDeadTest, AnswersARedriveOfManyThatCameTwiceAtOnceTwice) {
+  MakeDead();
+  MakeDead();
+  const json ask = {{"redrive_id", NewId("rdr_")},
+                    {"filter", json::object()},
+                    {"canary", false},
+                    {"dry_run", false}};
+  disk_->Hold();
+  client_->Send("submit", SubmitBody(samples::SmallJob()));
+  disk_->AwaitHeldCommit();
+  const std::string first = client_->Send("redrive_many", ask);
+  const std::string second = client_->Send("redrive_many", ask);
+  disk_->Release();
+  const auto answer = [&](const std::string& id) {
+    return client_->ExpectWhere([&](const Message& message) { return message.id == id; }, id).body;
+  };
+  const json answered = answer(first);
+  EXPECT_EQ(answered.at("count"), 2);
+  EXPECT_EQ(answer(second), answered);
+  EXPECT_EQ(client_->Ask("redrive_many", ask).body, answered);
+}
+
 TEST_F(BrokerDeadTest, RedrivesManyBehindACanary) {
   const std::string first = MakeDead();
   const std::string second = MakeDead();
@@ -161,7 +197,9 @@ TEST_F(BrokerDeadTest, RedrivesManyBehindACanary) {
   FinishNext();
   AwaitState(*client_, second, "succeeded");
   EXPECT_EQ(client_->Ask("get_redrive", {{"redrive_id", id}}).body["redrive"]["state"], "released");
-  EXPECT_EQ(RedriveMany(id, true)["redrive"]["state"], "released") << "repeated";
+  answer = RedriveMany(id, true);
+  EXPECT_EQ(answer["redrive"]["state"], "released") << "repeated";
+  EXPECT_EQ(answer["count"], 2);
   EXPECT_EQ(client_->Ask("get_redrive", {{"redrive_id", NewId("rdr_")}}).body["code"],
             "redrive_not_found");
 }

@@ -87,6 +87,7 @@ class Books {
   }
   const RedriveRecord& redrive(const std::string& id) const { return redrives_.at(id); }
   const std::map<std::string, RedriveRecord>& redrives() const { return redrives_; }
+  const std::map<std::string, PurgeRecord>& purges() const { return purges_; }
   const Attempt& attempt(Fence fence) const { return attempts_.at(fence); }
   const std::map<Fence, Attempt>& attempts() const { return attempts_; }
   const std::vector<EventRecord>& events() const { return events_; }
@@ -191,6 +192,10 @@ class Books {
     redrives_[put.redrive.id] = put.redrive;
   }
 
+  void Apply(const PutPurge& put) {
+    EXPECT_TRUE(purges_.emplace(put.purge.id, put.purge).second) << "purged twice";
+  }
+
   void Apply(const RemoveJob& remove) { ADD_FAILURE() << "removed: " << remove.job_id; }
 
   // The row and the event log say the same.
@@ -207,6 +212,7 @@ class Books {
   std::set<std::pair<JobState, JobEvent>> transitions_;
   std::map<std::pair<std::string, int>, DeadLetterRecord> letters_;
   std::map<std::string, RedriveRecord> redrives_;
+  std::map<std::string, PurgeRecord> purges_;
 
  public:
   const std::set<std::pair<JobState, JobEvent>>& transitions() const { return transitions_; }

@@ -221,7 +221,7 @@ class Walk : public Harness {
         Purge(one);
         break;
       case 1:
-        PurgeMany("p" + std::to_string(Dice(9)), ids, {{"dry_run", Dice(2) == 0}, {"expected", 2}});
+        PurgeMany(NewId("pur_"), ids, {{"dry_run", Dice(2) == 0}, {"expected", 2}});
         break;
       case 2:
         Expire({one});

@@ -245,6 +245,24 @@ TEST_F(JanitorTest, RemovesEventsOfJobsThatAreGone) {
   EXPECT_EQ(Removed("events"), 1);
 }
 
+TEST_F(JanitorTest, ForgetsRedrivesAndPurgesOfManyAfterAWhile) {
+  RedriveRecord redrive;
+  redrive.id = NewId("rdr_");
+  redrive.state = RedriveRecord::State::kReleased;
+  redrive.created_at = clock_.WallNow();
+  ledger_->Commit(
+      {PutRedrive{redrive}, PutPurge{{.id = "one", .count = 1, .created_at = clock_.WallNow()}}});
+  clock_.Advance(days(6));
+  RunRound();
+  EXPECT_TRUE(ledger_->FindRedrive(redrive.id).has_value());
+  EXPECT_TRUE(ledger_->FindPurge("one").has_value());
+  clock_.Advance(days(2));
+  RunRound();
+  EXPECT_FALSE(ledger_->FindRedrive(redrive.id).has_value());
+  EXPECT_FALSE(ledger_->FindPurge("one").has_value());
+  EXPECT_EQ(Removed("requests"), 2);
+}
+
 TEST_F(JanitorTest, IsDoneInSmallSteps) {
   for (int i = 0; i < 220; ++i) MakeFolder("work/" + NewTaskId() + ".7");
   EXPECT_GE(RunRound(), 5);
@@ -259,6 +277,7 @@ TEST_F(JanitorTest, KeepsForEverWhatIsNotToExpire) {
   const Job dead = PutJob(JobState::kDead, clock_.WallNow() - days(8'000));
   MakeFolder("dead-letter/" + dead.id);
   const std::string upload = PutUpload();
+  ledger_->Commit({PutPurge{{.id = "one", .count = 1, .created_at = clock_.WallNow()}}});
   clock_.Advance(days(8'000));
   while (patient.View().at("rounds") == 0) {
     if (!patient.NextStep()) AwaitFiles();
@@ -268,6 +287,7 @@ TEST_F(JanitorTest, KeepsForEverWhatIsNotToExpire) {
   EXPECT_TRUE(Exists("dead-letter/" + dead.id));
   EXPECT_TRUE(store_->FindUpload(upload).has_value());
   EXPECT_EQ(ledger_->EventsAfter(0, 10).size(), 2U);
+  EXPECT_TRUE(ledger_->FindPurge("one").has_value());
 }
 
 }  // namespace

@@ -192,5 +192,34 @@ TEST_F(LedgerRetentionTest, LeavesTheEventsOfAJobThatTookTheIdOfARemovedOne) {
   EXPECT_THAT(SequencesLeft(), ElementsAre(3));
 }
 
+TEST_F(LedgerRetentionTest, RemovesRequestsThatAreOldAndWaitForNothing) {
+  const auto put = [&](RedriveRecord::State state, int64_t at, std::string canary) {
+    RedriveRecord redrive;
+    redrive.id = NewId("rdr_");
+    redrive.state = state;
+    redrive.created_at = At(at);
+    redrive.canary = std::move(canary);
+    ledger_->Commit({PutRedrive{redrive}});
+    return redrive.id;
+  };
+  using State = RedriveRecord::State;
+  const std::string waits = put(State::kWaiting, 10, NewJobId());
+  const std::string stopped = put(State::kStopped, 20, NewJobId());
+  const std::string released = put(State::kReleased, 30, "");
+  const std::string young = put(State::kReleased, 100, "");
+  ledger_->Commit({PutPurge{{.id = "old", .count = 1, .created_at = At(40)}},
+                   PutPurge{{.id = "young", .count = 1, .created_at = At(100)}}});
+  EXPECT_EQ(ledger_->PruneRequests(At(100), 1), 2U);
+  EXPECT_FALSE(ledger_->FindRedrive(stopped).has_value());
+  EXPECT_FALSE(ledger_->FindPurge("old").has_value());
+  EXPECT_TRUE(ledger_->FindRedrive(released).has_value());
+  EXPECT_EQ(ledger_->PruneRequests(At(100), 10), 1U);
+  EXPECT_FALSE(ledger_->FindRedrive(released).has_value());
+  EXPECT_EQ(ledger_->PruneRequests(At(100), 10), 0U);
+  EXPECT_TRUE(ledger_->FindRedrive(waits).has_value());
+  EXPECT_TRUE(ledger_->FindRedrive(young).has_value());
+  EXPECT_TRUE(ledger_->FindPurge("young").has_value());
+}
+
 }  // namespace
 }  // namespace millrace

@@ -19,7 +19,8 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::SizeIs;
 
-// The jobs of ledger_version1.sql, which is what a broker of that version wrote.
+// The jobs of ledger_version1.sql, which is what a broker of that version wrote, and of
+// ledger_version2.sql.
 constexpr const char* kEmptyInput = "job_01a20a838c13700180a8eaba4c804783";  // dead
 constexpr const char* kNoDecoder = "job_01a20a838cc3700281d2ade9b89de767";   // dead
 constexpr const char* kSucceeded = "job_01a20a838cb17000b4fa7f158e4eb177";
@@ -27,15 +28,28 @@ constexpr const char* kQueued = "job_01a20a79eb1a70009d809fcca4470a46";
 
 class LedgerUpgradeTest : public testing::Test {
  protected:
-  LedgerUpgradeTest() {
-    SQLite::Database(file_, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE)
-        .exec(ReadWholeFile(MILLRACE_LEDGER_VERSION1));
+  explicit LedgerUpgradeTest(const char* dump = MILLRACE_LEDGER_VERSION1) {
+    SQLite::Database(file_, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE).exec(ReadWholeFile(dump));
   }
 
   int Version() {
     return SQLite::Database(file_, SQLite::OPEN_READONLY)
         .execAndGet("PRAGMA user_version")
         .getInt();
+  }
+
+  static std::vector<std::string> SchemaOf(const std::filesystem::path& file) {
+    SQLite::Database database(file, SQLite::OPEN_READONLY);
+    SQLite::Statement query(database, "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL");
+    std::vector<std::string> parts;
+    while (query.executeStep()) parts.push_back(query.getColumn(0).getString());
+    return parts;
+  }
+  void ExpectTheTablesOfANewFile() {
+    OpenSqliteLedger(file_).reset();
+    const std::filesystem::path fresh = dir_.path() / "new.db";
+    OpenSqliteLedger(fresh).reset();
+    EXPECT_THAT(SchemaOf(file_), testing::UnorderedElementsAreArray(SchemaOf(fresh)));
   }
 
   // What must be true of the ledger, however it came to the present version.
@@ -103,18 +117,37 @@ TEST_F(LedgerUpgradeTest, TakesCommitsAfterwards) {
   EXPECT_EQ(ledger->FindDeadLetter(kEmptyInput), std::nullopt);
 }
 
-TEST_F(LedgerUpgradeTest, HasTheSameTablesAsANewFile) {
-  OpenSqliteLedger(file_).reset();
-  const std::filesystem::path fresh = dir_.path() / "new.db";
-  OpenSqliteLedger(fresh).reset();
-  const auto schema = [](const std::filesystem::path& file) {
-    SQLite::Database database(file, SQLite::OPEN_READONLY);
-    SQLite::Statement query(database, "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL");
-    std::vector<std::string> parts;
-    while (query.executeStep()) parts.push_back(query.getColumn(0).getString());
-    return parts;
-  };
-  EXPECT_THAT(schema(file_), testing::UnorderedElementsAreArray(schema(fresh)));
+TEST_F(LedgerUpgradeTest, HasTheSameTablesAsANewFile) { ExpectTheTablesOfANewFile(); }
+
+class LedgerUpgradeFrom2Test : public LedgerUpgradeTest {
+ protected:
+  LedgerUpgradeFrom2Test() : LedgerUpgradeTest(MILLRACE_LEDGER_VERSION2) {}
+
+  static constexpr const char* kWaiting = "rdr_01a20a8400007000a0000000000000a1";
+  static constexpr const char* kStopped = "rdr_01a20a8400007000a0000000000000a2";
+  static constexpr const char* kReleased = "rdr_01a20a8400007000a0000000000000a3";
+  static constexpr const char* kReleasedWithoutCanary = "rdr_01a20a8400007000a0000000000000a4";
+};
+
+TEST_F(LedgerUpgradeFrom2Test, BringsAFileOfTheSecondVersionUpToDate) {
+  ASSERT_EQ(Version(), 2);
+  ExpectEverythingIsThere();
+  ExpectEverythingIsThere();
+  ExpectTheTablesOfANewFile();
+}
+
+TEST_F(LedgerUpgradeFrom2Test, CountsWhatIsStillKnownOfRedrives) {
+  const auto ledger = OpenSqliteLedger(file_);
+  const RedriveRecord waiting = ledger->FindRedrive(kWaiting).value();
+  EXPECT_EQ(waiting.count, 3);
+  EXPECT_EQ(waiting.canary, kQueued);
+  EXPECT_THAT(waiting.waiting, ElementsAre(kEmptyInput, kNoDecoder));
+  EXPECT_THAT(ledger->Load().redrives, SizeIs(1));
+  EXPECT_EQ(ledger->FindRedrive(kStopped)->count, 2);
+  EXPECT_EQ(ledger->FindRedrive(kReleased)->count, 1);
+  EXPECT_EQ(ledger->FindRedrive(kReleasedWithoutCanary)->count, 0);
+  ledger->Commit({PutPurge{{.id = "one", .count = 1, .created_at = {}}}});
+  EXPECT_TRUE(ledger->FindPurge("one").has_value());
 }
 
 // Dies like a broker that is killed while it upgrades: `kill_at` steps of SQLite's machine after

@@ -48,6 +48,7 @@ TEST(Records, ShowsARedriveWithTheNumberOfThoseThatWait) {
   EXPECT_EQ(shown.at("id"), redrive.id);
   EXPECT_EQ(shown.at("state"), "waiting");
   EXPECT_EQ(shown.at("canary"), canary.id);
+  EXPECT_EQ(shown.at("count"), 5);
   EXPECT_EQ(shown.at("waiting"), 2);
   EXPECT_EQ(shown.at("created_at"), "2023-11-14T22:13:20.000Z");
 }

@@ -159,6 +159,7 @@ inline RedriveRecord FullRedrive(const Job& canary) {
   RedriveRecord redrive;
   redrive.id = NewId("rdr_");
   redrive.created_at = At(80);
+  redrive.count = 5;
   redrive.canary = canary.id;
   redrive.canary_generation = 2;
   redrive.waiting = {NewJobId(), NewJobId()};
@@ -227,6 +228,7 @@ inline nlohmann::json Show(const RedriveRecord& redrive) {
   return {{"id", redrive.id},
           {"state", NameOf(redrive.state)},
           {"created_at", redrive.created_at.time_since_epoch().count()},
+          {"count", redrive.count},
           {"canary", redrive.canary},
           {"canary_generation", redrive.canary_generation},
           {"waiting", redrive.waiting},

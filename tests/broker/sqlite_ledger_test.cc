@@ -146,6 +146,17 @@ TEST_F(SqliteLedgerTest, KeepsRedrivesAndLoadsThoseThatWait) {
   EXPECT_EQ(Show(snapshot.redrives[0]), Show(redrive));
 }
 
+TEST_F(SqliteLedgerTest, KeepsPurges) {
+  ledger_->Commit({PutPurge{{.id = "one", .count = 12, .created_at = samples::At(7)}}});
+  Reopen();
+  const std::optional<PurgeRecord> purge = ledger_->FindPurge("one");
+  ASSERT_TRUE(purge.has_value());
+  EXPECT_EQ(purge->id, "one");
+  EXPECT_EQ(purge->count, 12);
+  EXPECT_EQ(purge->created_at, samples::At(7));
+  EXPECT_FALSE(ledger_->FindPurge("two").has_value());
+}
+
 TEST_F(SqliteLedgerTest, PutReplacesTasksAndAttempts) {
   const Job job = samples::SmallJob();
   TaskRecord task = samples::SmallTask(job);

@@ -121,6 +121,9 @@ class FakeDiskLedger final : public Ledger {
   std::optional<RedriveRecord> FindRedrive(const std::string& id) override {
     return ledger_->FindRedrive(id);
   }
+  std::optional<PurgeRecord> FindPurge(const std::string& id) override {
+    return ledger_->FindPurge(id);
+  }
   std::vector<std::string> EndedBefore(const std::vector<JobState>& states, WallTime time,
                                        size_t limit) override {
     return ledger_->EndedBefore(states, time, limit);
@@ -137,6 +140,10 @@ class FakeDiskLedger final : public Ledger {
   size_t PruneEvents(WallTime time, size_t max_jobs) override {
     disk_->OnWrite();
     return ledger_->PruneEvents(time, max_jobs);
+  }
+  size_t PruneRequests(WallTime time, size_t limit) override {
+    disk_->OnWrite();
+    return ledger_->PruneRequests(time, limit);
   }
 
  private:
