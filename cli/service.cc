@@ -117,7 +117,14 @@ json Service::Post(const std::string& path, const json& body, std::chrono::milli
 
 json Service::SendRepeatedly(HttpRequest request, std::chrono::milliseconds patience) {
   const Resent end = SendUntilAnswered(http_, std::move(request), patience);
-  return ParsedBody(end.response, end.uncertain);
+  try {
+    return ParsedBody(end.response, end.uncertain);
+  } catch (const Error& error) {
+    if (!end.earlier_uncertain) throw;
+    json context = error.context();
+    context["earlier_uncertain"] = true;
+    throw Error(error.code(), error.what(), std::move(context));
+  }
 }
 
 json Service::PostRepeatedly(const std::string& path, const json& body, const std::string& key,

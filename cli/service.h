@@ -59,7 +59,8 @@ class Service {
   nlohmann::json Get(const std::string& path);
 
   // For what may be done twice without harm; under a key, if it is not empty, so that it may. A
-  // null body is none. Asks again as SendUntilAnswered does.
+  // null body is none. Asks again as SendUntilAnswered does. The context of an Error tells by
+  // {"earlier_uncertain": true} where a try before the one that was refused may have done it.
   nlohmann::json PostRepeatedly(const std::string& path, const nlohmann::json& body,
                                 const std::string& key,
                                 std::chrono::milliseconds patience = kPatience);

@@ -309,3 +309,26 @@ TEST_F(PurgeTest, OnATerminalOnlyYesIsYes) {
 
 }  // namespace
 }  // namespace millrace
+TEST_F(PurgeTest, AfterALostAnswerItDoesNotClaimThatNothingWasPurged) {
+  int there = 3;
+  bool lost = false;
+  const ProgramResult result =
+      Run({"dead", "purge", "--all", "--yes"}, [&](const FakeHttpRequest& request) {
+        const json body = json::parse(request.body);
+        if (body.value("dry_run", false)) return Json(200, {{"count", there}});
+        // It purges, its answer is lost, and it has forgotten all of it when it is asked again.
+        if (!std::exchange(lost, true)) {
+          there = 0;
+          return FakeHttpReply{0, "", {}};
+        }
+        return Problem(Error(ErrorCode::kPreconditionFailed, "0 dead letters would be purged"));
+      });
+  EXPECT_EQ(result.status, 1);
+  EXPECT_EQ(result.out, "");
+  EXPECT_THAT(result.err,
+              HasSubstr("millrace: an earlier try was not answered and may have purged them; 0 "
+                        "dead letters match now; to see what was purged: millrace dead ls --state "
+                        "purged\n"));
+  EXPECT_THAT(result.err, testing::Not(HasSubstr("nothing was purged")));
+}
+
