@@ -143,6 +143,7 @@ json Service::Submit(const json& request, const std::string& key,
     json context = error.context();
     context["idempotency_key"] = key;
     context["upload"] = request.at("input").value("upload", "");
+    context["url"] = http_.base_url();
     throw Error(error.code(), error.what(), std::move(context));
   }
 }

@@ -43,7 +43,7 @@ class Service {
 
   // Makes exactly one job under the key (visible ASCII), however often the answer is lost: asks
   // again as SendUntilAnswered does. The context of an Error tells where the job may exist all the
-  // same: {"uncertain": true, "idempotency_key", "upload"}.
+  // same: {"uncertain": true, "idempotency_key", "upload", "url"}.
   nlohmann::json Submit(const nlohmann::json& request, const std::string& key,
                         std::chrono::milliseconds patience = kPatience);
   nlohmann::json Job(const std::string& id);

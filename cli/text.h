@@ -17,6 +17,8 @@ std::string FormatShortDuration(double seconds);  // "1.96 s" below a minute, el
 // Replaces control characters and malformed UTF-8 by '?': what a server or a file name says must
 // not steer the terminal.
 std::string Printable(std::string_view text);
+// The text as one word of a POSIX shell, in quotes where it needs them.
+std::string ShellQuoted(std::string_view text);
 
 // The columns that printable UTF-8 takes: wide East Asian characters take two, combining ones none.
 int DisplayWidth(std::string_view text);

@@ -36,6 +36,15 @@ TEST(Text, LetsNothingThroughThatSteersATerminal) {
   EXPECT_EQ(Printable("Füße 映画"), "Füße 映画");
 }
 
+TEST(Text, QuotesWhatAShellWouldReadAsSomethingElse) {
+  EXPECT_EQ(ShellQuoted("asset-42/web_1.0"), "asset-42/web_1.0");
+  EXPECT_EQ(ShellQuoted("order-\"7\""), "'order-\"7\"'");
+  EXPECT_EQ(ShellQuoted("$HOME&x;*"), "'$HOME&x;*'");
+  EXPECT_EQ(ShellQuoted("it's"), R"('it'\''s')");
+  EXPECT_EQ(ShellQuoted("~a"), "'~a'");
+  EXPECT_EQ(ShellQuoted(""), "''");
+}
+
 TEST(Text, CountsTheColumnsOfATerminal) {
   EXPECT_EQ(DisplayWidth("abc"), 3);
   EXPECT_EQ(DisplayWidth("Füße"), 4);
