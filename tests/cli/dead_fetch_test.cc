@@ -151,6 +151,18 @@ TEST_F(DeadFetchTest, FetchOfAFolderThatIsGoneEndsWithThree) {
 }
 
 TEST_F(DeadFetchTest, InputWritesTheFailingFileAloneOrToStandardOutput) {
+TEST_F(DeadFetchTest, FetchOfAnOpenLetterWithoutAFolderSaysThatItIsMissing) {
+  const ProgramResult result =
+      Run({"dead", "fetch", kJobId, folder_.string()}, [](const FakeHttpRequest&) {
+        json letter = LetterOf(kJobId);
+        letter["files"] = json::array();
+        return Json(200, letter);
+      });
+  EXPECT_EQ(result.status, 3);
+  EXPECT_EQ(result.err,
+            "millrace: dead letter job_01 is open, but the service does not find its folder\n");
+}
+
   const auto answer = [](const FakeHttpRequest& request) {
     EXPECT_EQ(request.target, "/v1/dead-letters/job_01/input");
     return FakeHttpReply{200, std::string("by\0tes", 6), {}};
