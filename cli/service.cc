@@ -220,7 +220,8 @@ void Service::Fetch(const std::string& path, const std::filesystem::path& target
                     " is not what the service has promised (" + std::to_string(bytes) + " bytes)");
   }
   if (options.executable) partial.MakeExecutable();
-  partial.Keep();
+  using IfThere = PartialFile::IfThere;
+  partial.Keep(options.replace ? IfThere::kReplace : IfThere::kRefuse);
 }
 
 void Service::Stream(const std::string& path, const ByteSink& sink,

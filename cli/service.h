@@ -23,6 +23,7 @@ struct FetchOptions {
   std::optional<int64_t> bytes = std::nullopt;
   std::string sha256 = "";  // empty: not known
   bool executable = false;
+  bool replace = true;  // false: throws Error{kInvalidRequest} if the target is there already
   TransferProgress progress = nullptr;  // may be empty
 };
 

@@ -90,6 +90,14 @@ std::string FormatShortDuration(double seconds) {
 
 std::string Printable(std::string_view text) { return Masked(text, '?'); }
 
+std::string SafeFileName(std::string_view name) {
+  std::string safe = Masked(name, '_');
+  std::ranges::replace_if(
+      safe, [](char c) { return c == '/' || c == '\\'; }, '_');
+  if (safe.starts_with('.') || safe.starts_with('-')) safe.front() = '_';
+  return safe;
+}
+
 std::string ShellQuoted(std::string_view text) {
   constexpr std::string_view kHarmless =
       "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-";
