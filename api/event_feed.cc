@@ -291,8 +291,11 @@ void EventFeed::Round() {
     if (was_full && slow.size() < options_.slice) slow.push_back(id);
   }
   for (const std::string& id : ids) Sweep(id);
-  for (const std::string& id : slow) Read(id);
   ReadSlice();
+  for (const std::string& id : slow) {
+    const auto found = jobs_.find(id);
+    if (found != jobs_.end() && !found->second.reading) Read(id);
+  }
   PlanRound();
 }
 
