@@ -9,8 +9,8 @@
 #include <vector>
 #include <zmq.hpp>
 
+#include "api/pending_call.h"
 #include "api/wake_up.h"
-#include "core/id.h"
 #include "core/log.h"
 #include "core/message.h"
 #include "core/mutex.h"
@@ -31,32 +31,24 @@ constexpr milliseconds kLongestWait{1000};
 
 Time Now() { return std::chrono::steady_clock::now(); }
 
-// How a request is sent, and what its sender makes of silence.
-enum class Manner {
-  kRepeated,   // again and again; silence means that the broker is away
-  kOnce,       // once; the broker is asked for signs of life instead
-  kPatiently,  // again once it must be lost; silence means that the broker is busy
-};
-
-// One request on its way. `done` is called exactly once.
-struct PendingCall {
-  std::string id;
-  std::string type;
-  Frames frames;
-  Time started;
-  Time deadline;
-  Manner manner = Manner::kRepeated;
-  bool sent = false;
-  Time last_sent{};
-  BrokerClient::Callback done;
-};
-
 void ConfigureSocket(zmq::socket_t& socket) {
   socket.set(zmq::sockopt::linger, 0);
   socket.set(zmq::sockopt::maxmsgsize, kMaxFrameBytes);
   socket.set(zmq::sockopt::reconnect_ivl, kReconnectMs);
   socket.set(zmq::sockopt::heartbeat_ivl, kHeartbeatMs);
   socket.set(zmq::sockopt::heartbeat_timeout, kHeartbeatTimeoutMs);
+}
+
+// The end of a pair on which ZeroMQ tells each time that `socket` has been connected.
+zmq::socket_t ConnectionsOf(zmq::socket_t& socket, zmq::context_t& context) {
+  constexpr const char* kPlace = "inproc://connections";
+  if (zmq_socket_monitor(socket.handle(), kPlace, ZMQ_EVENT_HANDSHAKE_SUCCEEDED) != 0) {
+    throw zmq::error_t();
+  }
+  zmq::socket_t connections(context, zmq::socket_type::pair);
+  connections.set(zmq::sockopt::linger, 0);
+  connections.connect(kPlace);
+  return connections;
 }
 
 // Returns no frames if nothing has arrived.
@@ -77,7 +69,8 @@ class BrokerClient::Link {
   explicit Link(BrokerClientOptions options)
       : options_(std::move(options)),
         dealer_(context_, zmq::socket_type::dealer),
-        events_(context_, zmq::socket_type::sub) {
+        events_(context_, zmq::socket_type::sub),
+        connections_(ConnectionsOf(events_, context_)) {
     ConfigureSocket(dealer_);
     // Nothing is queued for a broker that is not there: requests wait in pending_, where they have
     // deadlines, and a broker that comes back is not flooded with what nobody waits for any more.
@@ -128,11 +121,13 @@ class BrokerClient::Link {
       zmq::pollitem_t items[] = {
           {dealer_.handle(), 0, static_cast<short>(ZMQ_POLLIN | waiting_to_send), 0},
           {events_.handle(), 0, ZMQ_POLLIN, 0},
+          {connections_.handle(), 0, ZMQ_POLLIN, 0},
           {nullptr, wake_up_.fd(), ZMQ_POLLIN, 0}};
       if (!Poll(items)) continue;
-      if ((items[2].revents & ZMQ_POLLIN) != 0) RunPosted();
+      if ((items[3].revents & ZMQ_POLLIN) != 0) RunPosted();
       if ((items[0].revents & ZMQ_POLLOUT) != 0) SendWaiting();
       if ((items[0].revents & ZMQ_POLLIN) != 0) ReceiveReplies();
+      if ((items[2].revents & ZMQ_POLLIN) != 0) OnConnections();
       if ((items[1].revents & ZMQ_POLLIN) != 0) ReceiveEvents();
       RunPlanned();
     }
@@ -220,8 +215,8 @@ class BrokerClient::Link {
     PendingCall& call = *found->second;
     const Time now = Now();
     const bool silent = now - std::max(call.started, last_heard_) >= options_.deadline;
-    const bool once = call.manner == Manner::kOnce;
-    if ((silent && call.manner != Manner::kPatiently) || (!once && now >= call.deadline)) {
+    if ((silent && call.manner != Manner::kPatiently) ||
+        (call.manner != Manner::kOnce && now >= call.deadline)) {
       Finish(id, Error(ErrorCode::kBrokerUnavailable, "the broker does not answer; try again"));
       return;
     }
@@ -246,17 +241,16 @@ class BrokerClient::Link {
 
   // What it brings is waited for as long as the call itself.
   void AskForASignOfLife(const PendingCall& call) {
-    auto ping = std::make_shared<PendingCall>();
-    ping->id = NewMessageId();
-    ping->type = client::kPing;
-    if (!TrySend(EncodeMessage({.type = ping->type, .id = ping->id}))) return;
-    ping->done = [this, sent = Now()](const BrokerReply& reply) {
-      if (std::holds_alternative<nlohmann::json>(reply)) {
-        last_answered_ping_ = std::max(last_answered_ping_, sent);
-      }
+    const auto answered = [this, sent = Now()](const BrokerReply& reply) {
+      if (std::holds_alternative<Error>(reply)) return;
+      last_answered_ping_ = std::max(last_answered_ping_, sent);
     };
+    const auto ping =
+        MakeCall(client::kPing, nlohmann::json::object(),
+                 std::chrono::ceil<milliseconds>(call.deadline - Now()), Manner::kOnce, answered);
+    if (!TrySend(ping->frames)) return;
     pending_.emplace(ping->id, ping);
-    At(call.deadline, [this, id = ping->id] {
+    At(ping->deadline, [this, id = ping->id] {
       Finish(id, Error(ErrorCode::kDeadlineExceeded, "the ping was not answered"));
     });
   }
@@ -291,10 +285,26 @@ class BrokerClient::Link {
       if (frames.size() != 2 || listeners_.empty()) continue;
       const auto body = nlohmann::json::parse(frames[1], nullptr, /*allow_exceptions=*/false);
       if (!body.is_object()) continue;
-      for (const EventListener& listener : listeners_) {
-        Guarded([&] { listener(frames[0], body); });
-      }
+      if (frames[0] == event::kJob) LookForAGap(body.value("seq", int64_t{0}));
+      Tell(frames[0], body);
     }
+  }
+
+  // They count the events of all jobs.
+  void LookForAGap(int64_t sequence) {
+    const int64_t last = std::exchange(last_sequence_, sequence);
+    if (last != 0 && sequence != last && sequence != last + 1) Tell(kEventsLost, nullptr);
+  }
+
+  void OnConnections() {
+    while (!ReceiveFrames(connections_).empty()) {
+      // Nobody has relied on what was published before the first.
+      if (std::exchange(was_connected_, true)) Tell(kEventsLost, nullptr);
+    }
+  }
+
+  void Tell(std::string_view topic, const nlohmann::json& body) {
+    for (const EventListener& listener : listeners_) Guarded([&] { listener(topic, body); });
   }
 
   // Does nothing for an id that is not waited for: the answer to a repetition, or one come too
@@ -326,7 +336,10 @@ class BrokerClient::Link {
   zmq::context_t context_;
   zmq::socket_t dealer_;
   zmq::socket_t events_;
+  zmq::socket_t connections_;
   std::vector<EventListener> listeners_;
+  bool was_connected_ = false;
+  int64_t last_sequence_ = 0;
   std::unordered_map<std::string, std::shared_ptr<PendingCall>> pending_;
   std::deque<std::string> unsent_;  // ids that the socket has not taken yet
   std::multimap<Time, std::function<void()>> planned_;
@@ -343,25 +356,6 @@ BrokerClient::BrokerClient(BrokerClientOptions options)
 BrokerClient::~BrokerClient() = default;
 
 const BrokerClientOptions& BrokerClient::options() const { return link_->options(); }
-
-namespace {
-
-// Encoded here, on the caller's thread: the link thread is shared by all.
-std::shared_ptr<PendingCall> MakeCall(std::string_view type, nlohmann::json body,
-                                      milliseconds deadline, Manner manner,
-                                      BrokerClient::Callback done) {
-  auto call = std::make_shared<PendingCall>();
-  call->id = NewMessageId();
-  call->type = type;
-  call->frames = EncodeMessage({.type = call->type, .id = call->id, .body = std::move(body)});
-  call->started = Now();
-  call->deadline = call->started + deadline;
-  call->manner = manner;
-  call->done = std::move(done);
-  return call;
-}
-
-}  // namespace
 
 void BrokerClient::Call(std::string_view type, nlohmann::json body, Callback done) {
   link_->Start(

@@ -57,8 +57,12 @@ class BrokerClient {
   void CallPatiently(std::string_view type, nlohmann::json body, std::chrono::milliseconds patience,
                      Callback done);
 
-  // Every event of the topics `job` and `progress` from now on, for as long as this lives. All
-  // listeners hear the same, in the order in which they were added.
+  // A topic of its own, without a body: what was published may have been missed, because a number
+  // of the topic `job` was left out, or the connection was a new one.
+  static constexpr std::string_view kEventsLost = "events_lost";
+
+  // Every event of the topics `job`, `progress` and kEventsLost from now on, for as long as this
+  // lives. All listeners hear the same, in the order in which they were added.
   void Listen(EventListener listener);
 
   // Runs `task` on the link thread: soon, or after `delay`.

@@ -23,13 +23,22 @@ constexpr std::string_view kBytes = "application/octet-stream";
   throw Error(ErrorCode::kRouteNotFound, why);
 }
 
-// The letter's folder. Throws Error{kRouteNotFound} if the letter has been purged or has expired.
+// The letter's folder. Throws Error{kRouteNotFound}, saying why, if there is none.
 DeadLetterFiles FolderOf(const ApiContext& context, const nlohmann::json& letter) {
+  const std::string state = letter.at("state");
   if (HasLeftNothing(letter)) {
-    NothingHere("the files of this dead letter are gone: it is " +
-                letter.at("state").get<std::string>());
+    NothingHere("the files of this dead letter are gone: it is " + state);
   }
-  return DeadLetterFiles(context.media.DeadLetterFolder(letter.at("job")));
+  DeadLetterFiles folder(context.media.DeadLetterFolder(letter.at("job")));
+  if (!folder.IsThere()) {
+    NothingHere(state == "open" ? "this dead letter is open, but its folder is not there"
+                                : "the files of this dead letter are gone: its job was " + state +
+                                      ", and has ended since");
+  }
+  if (IsOfAnotherGeneration(letter, folder.Report())) {
+    NothingHere("the files of this dead letter are gone: its job was redriven, and dies again");
+  }
+  return folder;
 }
 
 std::string_view MediaTypeOf(std::string_view name) {

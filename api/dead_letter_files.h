@@ -24,6 +24,7 @@ class DeadLetterFiles {
   // Throws Error{kStorageError} if the folder is there but cannot be opened; so do the others.
   explicit DeadLetterFiles(const std::filesystem::path& folder);
 
+  bool IsThere() const { return static_cast<bool>(folder_); }
   // The regular files in it, sorted by name.
   std::vector<File> List() const;
   // Invalid if there is no regular file of that name.

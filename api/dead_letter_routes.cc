@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
+#include <variant>
 
 #include "api/dead_letter_files.h"
 #include "api/dead_letters.h"
@@ -16,13 +18,42 @@ namespace {
 
 constexpr int64_t kMaxPageSize = 500;
 
-http::Response PageOf(nlohmann::json reply) {
+bool IsRedriven(const nlohmann::json& letter) { return letter.at("state") == "redriven"; }
+
+// The folder of a redriven letter goes when its job ends. An open one's is there, or is missed.
+bool HasFiles(const MediaStore& media, const nlohmann::json& letter) {
+  if (!IsRedriven(letter)) return !HasLeftNothing(letter);
+  return DeadLetterFiles(media.DeadLetterFolder(letter.at("job"))).IsThere();
+}
+
+http::Response PageOf(const MediaStore& media, nlohmann::json reply) {
   nlohmann::json page = {{"dead_letters", nlohmann::json::array()},
                          {"next_page_token", reply.at("next_page_token")}};
   for (nlohmann::json& letter : reply.at("dead_letters")) {
-    page["dead_letters"].push_back(LetterWithLinks(std::move(letter)));
+    const bool has_files = HasFiles(media, letter);
+    page["dead_letters"].push_back(LetterWithLinks(std::move(letter), has_files));
   }
   return JsonResponse(200, page);
+}
+
+void SendPage(ApiContext& context, const http::ResponderPtr& responder, const BrokerReply& reply) {
+  if (const auto* error = std::get_if<Error>(&reply)) {
+    responder->Send(ProblemResponse(*error));
+    return;
+  }
+  const auto send = [&context, responder, page = std::get<nlohmann::json>(reply)] {
+    try {
+      responder->Send(PageOf(context.media, page));
+    } catch (...) {
+      responder->Send(ProblemResponse(std::current_exception()));
+    }
+  };
+  // Only where a disk is looked at, which may be slow, it is done apart from the link's thread.
+  if (std::ranges::any_of(std::get<nlohmann::json>(reply).at("dead_letters"), IsRedriven)) {
+    context.disk.Post(send);
+  } else {
+    send();
+  }
 }
 
 // Where the letters of a group are listed: those that were counted.
@@ -74,10 +105,9 @@ void ListLetters(ApiContext& context, const http::Request& request,
                  const http::ResponderPtr& responder) {
   const Listing listing = ListingOf(request);
   if (!listing.grouped) {
-    context.broker.Call(client::kDeadLetters, listing.filter,
-                        Answering(responder, [](const http::Request&, nlohmann::json reply) {
-                          return PageOf(std::move(reply));
-                        }));
+    context.broker.Call(
+        client::kDeadLetters, listing.filter,
+        [&context, responder](const BrokerReply& reply) { SendPage(context, responder, reply); });
     return;
   }
   context.broker.Call(
@@ -97,7 +127,6 @@ nlohmann::json FilesOf(const DeadLetterFiles& folder, const std::string& job_id)
   return files;
 }
 
-// A redriven job that is dying again has its new folder before its new letter.
 bool IsReportOf(const nlohmann::json& letter, const nlohmann::json& report) {
   const auto same = [&](const char* member) {
     const auto found = report.find(member);
@@ -106,22 +135,32 @@ bool IsReportOf(const nlohmann::json& letter, const nlohmann::json& report) {
   return report.is_object() && same("job") && same("generation");
 }
 
+// With what its folder holds.
+nlohmann::json WholeLetter(const MediaStore& media, const nlohmann::json& letter) {
+  const std::string job_id = letter.at("job");
+  nlohmann::json report;
+  nlohmann::json files = nlohmann::json::array();
+  bool has_files = false;
+  if (!HasLeftNothing(letter)) {
+    const DeadLetterFiles folder(media.DeadLetterFolder(job_id));
+    report = folder.Report();
+    const bool is_anothers = IsOfAnotherGeneration(letter, report);
+    if (!IsReportOf(letter, report)) report = nullptr;
+    if (!is_anothers) files = FilesOf(folder, job_id);
+    has_files = !IsRedriven(letter) || (folder.IsThere() && !is_anothers);
+  }
+  nlohmann::json view = LetterWithLinks(letter, has_files);
+  view["report"] = std::move(report);
+  view["files"] = std::move(files);
+  return view;
+}
+
 void ShowLetter(ApiContext& context, const http::Request& request,
                 const http::ResponderPtr& responder) {
   RefuseQuery(request);
   WithLetter(context, responder,
              [&context](const http::ResponderPtr& answer, const nlohmann::json& letter) {
-               nlohmann::json view = LetterWithLinks(letter);
-               view["report"] = nullptr;
-               view["files"] = nlohmann::json::array();
-               if (!HasLeftNothing(letter)) {
-                 const std::string job_id = letter.at("job");
-                 const DeadLetterFiles folder(context.media.DeadLetterFolder(job_id));
-                 nlohmann::json report = folder.Report();
-                 if (IsReportOf(letter, report)) view["report"] = std::move(report);
-                 view["files"] = FilesOf(folder, job_id);
-               }
-               answer->Send(JsonResponse(200, view));
+               answer->Send(JsonResponse(200, WholeLetter(context.media, letter)));
              });
 }
 

@@ -78,11 +78,18 @@ bool HasLeftNothing(const nlohmann::json& letter) {
   return state == "purged" || state == "expired";
 }
 
-nlohmann::json LetterWithLinks(nlohmann::json letter) {
+bool IsOfAnotherGeneration(const nlohmann::json& letter, const nlohmann::json& report) {
+  if (!report.is_object()) return false;
+  const auto generation = report.find("generation");
+  return generation != report.end() && generation->is_number_integer() &&
+         *generation != letter.at("generation");
+}
+
+nlohmann::json LetterWithLinks(nlohmann::json letter, bool has_files) {
   const std::string job_id = letter.at("job");
   const std::string self = DeadLetterPath(job_id);
   nlohmann::json links = {{"self", self}, {"job", JobPath(job_id)}};
-  if (!HasLeftNothing(letter)) {
+  if (has_files) {
     links["log"] = self + "/log";
     links["input"] = self + "/input";
   }

@@ -19,10 +19,14 @@ namespace millrace {
 const std::string& DeadJobIdOf(const http::Request& request);
 
 std::string DeadLetterPath(const std::string& job_id);
-// A dead letter as clients see it, from the broker's: with links to what there is of it.
-nlohmann::json LetterWithLinks(nlohmann::json letter);
+// A dead letter as clients see it, from the broker's: with links to what there is of it, and to its
+// files if it `has_files`.
+nlohmann::json LetterWithLinks(nlohmann::json letter, bool has_files);
 // Whether the broker has removed its files, or is about to.
 bool HasLeftNothing(const nlohmann::json& letter);
+// Whether the folder that has this report is one of another generation of the job: a redriven job
+// that is dying again has its new folder before its new letter.
+bool IsOfAnotherGeneration(const nlohmann::json& letter, const nlohmann::json& report);
 
 // Which dead letters: code, blame, signature, stage, worker, died_after, died_before. The first
 // form reads parameters of a query, and `state` too; the second the members of an object. What is

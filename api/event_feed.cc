@@ -170,6 +170,10 @@ void EventFeed::Forget(const std::weak_ptr<Stream>& gone) {
 }
 
 void EventFeed::OnEvent(std::string_view topic, const nlohmann::json& body) {
+  if (topic == BrokerClient::kEventsLost) {
+    PlanToCatchUp();
+    return;
+  }
   const auto found = jobs_.find(body.value("job", ""));
   if (found == jobs_.end()) return;
   Followed& job = found->second;
@@ -198,12 +202,14 @@ void EventFeed::Read(const std::string& job_id) {
   }
   if (!after) return;
   job.reading = true;
+  ++reads_;
   broker_.Call(
       client::kEvents, {{"job_id", job_id}, {"after", *after}, {"limit", kPageEvents}},
       [this, job_id, after = *after](const BrokerReply& reply) { OnRead(job_id, after, reply); });
 }
 
 void EventFeed::OnRead(const std::string& job_id, int64_t after, const BrokerReply& reply) {
+  --reads_;
   const auto found = jobs_.find(job_id);
   if (found == jobs_.end()) return;
   Followed& job = found->second;
@@ -211,6 +217,8 @@ void EventFeed::OnRead(const std::string& job_id, int64_t after, const BrokerRep
   bool again = std::exchange(job.changed_meanwhile, false);
   if (const auto* error = std::get_if<Error>(&reply)) {
     for (const auto& stream : job.streams) stream->OnError(*error);
+    // What it had to say of this job, and perhaps of others, has not been heard.
+    if (error->code() != ErrorCode::kJobNotFound) PlanToCatchUp();
   } else {
     const Page page(std::get<nlohmann::json>(reply));
     again = again || page.events.size() >= kPageEvents;
@@ -270,19 +278,44 @@ void EventFeed::Round() {
   if (jobs_.empty()) return;
   const Time now = std::chrono::steady_clock::now();
   std::vector<std::string> ids;
+  std::vector<std::string> slow;  // each has something that it could not take
   for (const auto& [id, job] : jobs_) {
     ids.push_back(id);
+    bool was_full = false;
     for (const auto& stream : job.streams) {
-      stream->full = false;
+      was_full = std::exchange(stream->full, false) || was_full;
       if (stream->body && now - stream->last_written >= options_.heartbeat) {
         stream->Write(kHeartbeat);
       }
     }
+    if (was_full && slow.size() < options_.slice) slow.push_back(id);
   }
-  for (const std::string& id : ids) {
-    if (Sweep(id)) Read(id);
+  for (const std::string& id : ids) Sweep(id);
+  ReadSlice();
+  for (const std::string& id : slow) {
+    const auto found = jobs_.find(id);
+    if (found != jobs_.end() && !found->second.reading) Read(id);
   }
   PlanRound();
+}
+
+void EventFeed::PlanToCatchUp() {
+  rereading_.Hurry();
+  PlanNextSlice();
+}
+
+void EventFeed::PlanNextSlice() {
+  if (jobs_.empty() || std::exchange(slice_planned_, true)) return;
+  broker_.After(options_.catch_up, [this] {
+    slice_planned_ = false;
+    ReadSlice();
+  });
+}
+
+void EventFeed::ReadSlice() {
+  const size_t more = options_.slice - std::min(options_.slice, reads_);
+  for (const std::string& id : rereading_.Next(jobs_, more)) Read(id);
+  if (rereading_.IsInAHurry()) PlanNextSlice();
 }
 
 }  // namespace millrace

@@ -11,12 +11,18 @@
 
 #include "api/broker_client.h"
 #include "api/http_server/responder.h"
+#include "api/rereading.h"
 
 namespace millrace {
 
 struct EventFeedOptions {
-  // How often the events of followed jobs are read though none was announced.
+  // How often the events of followed jobs are read though none was announced: `slice` jobs each
+  // time, in turn.
   std::chrono::milliseconds reread{2'000};
+  // The same once announcements may have been missed, until all have been read.
+  std::chrono::milliseconds catch_up{100};
+  // No more than this are being read meanwhile.
+  size_t slice = 200;
   // A stream that has said nothing for this long says that it is there (looked at every `reread`).
   std::chrono::milliseconds heartbeat{15'000};
   // Half of the connections that the HTTP server takes: the rest is for everybody else.
@@ -31,8 +37,12 @@ struct EventFeedOptions {
 // in no ledger and is passed on as it is published, never in front of a transition that was
 // published before it.
 //
+// A lost announcement is made up for at once where that shows: by a number that was left out, a new
+// connection, a broker that did not answer. The last one of all may be lost without a trace, and is
+// found when its job's turn comes: after `reread` times the number of slices.
+//
 // The streams of one job share their reads, which begin behind the stream that is furthest behind.
-// A client that reads too slowly is left alone until the next re-read; it then goes on from where
+// A client that reads too slowly is left alone until the next `reread`; it then goes on from where
 // it was, and costs no memory meanwhile.
 //
 // Owned by the Api; it must outlive the BrokerClient's thread. All methods may be called from any
@@ -74,13 +84,19 @@ class EventFeed {
   bool Sweep(const std::string& job_id);
   void PlanRound();
   void Round();
+  void PlanToCatchUp();
+  void PlanNextSlice();
+  void ReadSlice();
 
   BrokerClient& broker_;
   const EventFeedOptions options_;
   // Owned by the link thread.
   std::unordered_map<std::string, Followed> jobs_;
   size_t stream_count_ = 0;
+  size_t reads_ = 0;  // under way
+  Rereading rereading_;
   bool round_planned_ = false;
+  bool slice_planned_ = false;
   bool ending_ = false;
 };
 

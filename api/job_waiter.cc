@@ -10,6 +10,8 @@ namespace millrace {
 namespace {
 
 constexpr std::chrono::milliseconds kReread{2000};
+constexpr std::chrono::milliseconds kCatchUp{100};
+constexpr size_t kSlice = 200;
 
 bool IsTerminalName(const std::string& name) {
   const auto state = JobStateFromName(name);
@@ -50,7 +52,7 @@ std::weak_ptr<JobWaiter::Parked> JobWaiter::Park(Wait wait) {
     jobs_[job_id].waits.push_back(parked);
     // Read after it was parked, so that no change can fall in between.
     Read(job_id);
-    PlanRereading();
+    PlanRound();
   });
   broker_.After(parked->wait.at_most, [this, waiting = std::weak_ptr(parked)] {
     const auto parked = waiting.lock();
@@ -86,6 +88,11 @@ void JobWaiter::ReleaseAll() {
 }
 
 void JobWaiter::OnEvent(std::string_view topic, const nlohmann::json& body) {
+  if (topic == BrokerClient::kEventsLost) {
+    rereading_.Hurry();
+    PlanNextSlice();
+    return;
+  }
   const auto found = jobs_.find(body.value("job", ""));
   if (found == jobs_.end()) return;
   const bool finished = topic == event::kJob && IsTerminalName(body.value("state", ""));
@@ -103,11 +110,13 @@ void JobWaiter::Read(const std::string& job_id) {
     return;
   }
   found->second.reading = true;
+  ++reads_;
   broker_.Call(client::kGetJob, {{"job_id", job_id}},
                [this, job_id](const BrokerReply& reply) { OnRead(job_id, reply); });
 }
 
 void JobWaiter::OnRead(const std::string& job_id, const BrokerReply& reply) {
+  --reads_;
   const auto found = jobs_.find(job_id);
   if (found == jobs_.end()) return;
   Watched& watched = found->second;
@@ -128,16 +137,27 @@ void JobWaiter::OnRead(const std::string& job_id, const BrokerReply& reply) {
   }
 }
 
-void JobWaiter::PlanRereading() {
-  if (std::exchange(rereading_, true)) return;
+void JobWaiter::PlanRound() {
+  if (std::exchange(round_planned_, true)) return;
   broker_.After(kReread, [this] {
-    rereading_ = false;
+    round_planned_ = false;
     if (jobs_.empty()) return;
-    std::vector<std::string> ids;
-    for (const auto& [id, watched] : jobs_) ids.push_back(id);
-    for (const std::string& id : ids) Read(id);
-    PlanRereading();
+    ReadSlice();
+    PlanRound();
   });
+}
+
+void JobWaiter::PlanNextSlice() {
+  if (jobs_.empty() || std::exchange(slice_planned_, true)) return;
+  broker_.After(kCatchUp, [this] {
+    slice_planned_ = false;
+    ReadSlice();
+  });
+}
+
+void JobWaiter::ReadSlice() {
+  for (const std::string& id : rereading_.Next(jobs_, kSlice - std::min(kSlice, reads_))) Read(id);
+  if (rereading_.IsInAHurry()) PlanNextSlice();
 }
 
 }  // namespace millrace

@@ -10,13 +10,16 @@
 #include <vector>
 
 #include "api/broker_client.h"
+#include "api/rereading.h"
 
 namespace millrace {
 
 // Parks answers that wait for something to happen to a job (`Prefer: wait`), without a thread each.
-// It reads a job when the broker announces a change of it, and every two seconds besides, because
-// events may be lost. Owned by the Api; it must outlive the BrokerClient's thread. All methods may
-// be called from any thread; callbacks run on the link thread.
+// It reads a job when the broker announces a change of it, and when its time is over. Because
+// events may be lost, 200 jobs in turn are read every two seconds besides, and all of them, in
+// slices of as many, where it shows that some were. Owned by the Api; it must outlive the
+// BrokerClient's thread. All methods may be called from any thread; callbacks run on the link
+// thread.
 class JobWaiter {
  public:
   struct Wait {
@@ -51,12 +54,17 @@ class JobWaiter {
   void OnEvent(std::string_view topic, const nlohmann::json& body);
   void Read(const std::string& job_id);
   void OnRead(const std::string& job_id, const BrokerReply& reply);
-  void PlanRereading();
+  void PlanRound();
+  void PlanNextSlice();
+  void ReadSlice();
 
   BrokerClient& broker_;
   // Owned by the link thread.
   std::unordered_map<std::string, Watched> jobs_;
-  bool rereading_ = false;
+  size_t reads_ = 0;  // under way
+  Rereading rereading_;
+  bool round_planned_ = false;
+  bool slice_planned_ = false;
   bool released_ = false;
 };
 

@@ -78,7 +78,7 @@ int WaitAndReport(const ClientOptions& client, Service& service, const std::stri
   const ExitStatus status = ExitStatusOf(job);
   if (status != kExitOk || download_dir.empty()) return status;
   for (const DownloadedFile& file : DownloadOutputs(service, job, download_dir)) {
-    fmt::print(stderr, "downloaded {}\n", file.path.string());
+    fmt::print(stderr, "downloaded {}\n", Printable(file.path.string()));
   }
   return kExitOk;
 }
@@ -260,7 +260,7 @@ int RunDownload(const ClientOptions& client, const std::string& id, const std::s
     if (client.json) {
       list.push_back({{"path", got.path.string()}, {"file", got.file}});
     } else {
-      Print(got.path.string() + "\n");
+      PrintPath(got.path);
     }
   }
   if (client.json) PrintJson({{"files", list}});

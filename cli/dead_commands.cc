@@ -6,6 +6,7 @@
 #include "cli/dead_report.h"
 #include "cli/download.h"
 #include "cli/exit_status.h"
+#include "cli/json_text.h"
 #include "cli/print.h"
 #include "cli/progress_display.h"
 #include "cli/report.h"
@@ -61,16 +62,19 @@ class PrintableLines {
   std::string text_;
 };
 
+// The name that the input had where it was uploaded, made harmless. Throws Error{kInvalidRequest}
+// if a file is there already.
 std::filesystem::path OwnNameOf(const json& letter) {
-  const std::string name =
-      std::filesystem::path(letter.value("input_name", "")).filename().string();
-  if (name.empty() || name == "." || name == "..") return "input";
-  if (std::filesystem::exists(name)) {
+  const json& name = Member(letter, "input_name");
+  std::filesystem::path target = name.is_string() ? SafeFileName(name.get<std::string>()) : "";
+  if (target.empty()) target = "input";
+  if (std::filesystem::exists(std::filesystem::symlink_status(target))) {
     throw Error(ErrorCode::kInvalidRequest,
-                "there is a file " + name + " here already; name another: millrace dead input " +
+                "there is a file " + target.string() +
+                    " here already; name another: millrace dead input " +
                     letter.at("job").get<std::string>() + " FILE");
   }
-  return name;
+  return target;
 }
 
 }  // namespace
@@ -141,7 +145,7 @@ int RunDeadFetch(const ClientOptions& client, const std::string& job, const std:
     PrintJson({{"folder", target.string()}, {"files", files}, {"input", got.has_input}});
     return kExitOk;
   }
-  for (const auto& path : got.files) Print(path.string() + "\n");
+  for (const auto& path : got.files) PrintPath(path);
   if (!got.has_input) Tell("the input is gone; repro.sh needs it as its argument");
   return kExitOk;
 }
@@ -159,14 +163,17 @@ int RunDeadInput(const ClientOptions& client, const std::string& job, const std:
   const std::filesystem::path target =
       file.empty() ? OwnNameOf(service.DeadLetter(job)) : std::filesystem::path(file);
   ProgressDisplay display(stderr, ProgressDisplay::KindFor(stderr), 1);
-  service.Fetch(path, target, {.progress = [&](int64_t done, std::optional<int64_t> total) {
-                  if (total.value_or(0) < kWorthABar) return;
-                  display.Update(0, DownloadRow(target.filename().string(), done, total));
-                }});
+  // Only a name that was given may be one that is there.
+  service.Fetch(
+      path, target,
+      {.replace = !file.empty(), .progress = [&](int64_t done, std::optional<int64_t> total) {
+         if (total.value_or(0) < kWorthABar) return;
+         display.Update(0, DownloadRow(target.filename().string(), done, total));
+       }});
   if (client.json) {
     PrintJson({{"path", target.string()}});
   } else {
-    Print(target.string() + "\n");
+    PrintPath(target);
   }
   return kExitOk;
 }

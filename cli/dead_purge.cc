@@ -22,6 +22,20 @@ int64_t CountToPurge(Service& service, const json& filter) {
       .get<int64_t>();
 }
 
+// Why the service has refused to purge what it counted before.
+Error WhyRefused(Service& service, const json& filter, const Error& refusal) {
+  if (!refusal.context().value("earlier_uncertain", false)) {
+    return Error(ErrorCode::kInternal, "the queue has changed meanwhile, so nothing was purged: " +
+                                           std::string(refusal.what()));
+  }
+  const int64_t count = CountToPurge(service, filter);
+  return Error(
+      ErrorCode::kInternal,
+      fmt::format("an earlier try was not answered and may have purged them; {} {} now; to see "
+                  "what was purged: millrace dead ls --state purged",
+                  CountOfLetters(count), count == 1 ? "matches" : "match"));
+}
+
 int64_t Purge(Service& service, const json& filter, int64_t expected) {
   try {
     return service
@@ -30,8 +44,7 @@ int64_t Purge(Service& service, const json& filter, int64_t expected) {
         .get<int64_t>();
   } catch (const Error& error) {
     if (error.code() != ErrorCode::kPreconditionFailed) throw;
-    throw Error(ErrorCode::kInternal, "the queue has changed meanwhile, so nothing was purged: " +
-                                          std::string(error.what()));
+    throw WhyRefused(service, filter, error);
   }
 }
 

@@ -121,13 +121,15 @@ int RedriveJobs(const ClientOptions& client, const DeadRedriveOptions& options, 
       Print(line + "\n");
     }
   });
-  if (options.wait && !redriven.empty()) {
+  // Without the service nothing can be waited for; what was done is told all the same.
+  const bool wait = options.wait && status != kExitUnavailable;
+  if (wait && !redriven.empty()) {
     jobs = Await(client, redriven);
     status = std::max(status, StatusOf(jobs));
   }
   if (client.json) {
     PrintJson({{"jobs", jobs}});
-  } else if (options.wait) {
+  } else if (wait) {
     PrintEnds(jobs);
   }
   return status;

@@ -51,9 +51,9 @@ int ForEachJob(const std::vector<std::string>& jobs,
     try {
       act(job);
     } catch (const Error& error) {
-      if (ExitStatusOf(error) == kExitUnavailable) throw;
       std::fputs(DescribeError(error).c_str(), stderr);
       status = std::max<int>(status, ExitStatusOf(error));
+      if (status == kExitUnavailable) break;
     }
   }
   return status;

@@ -22,8 +22,8 @@ CheckedSelection Check(const DeadSelection& selection, const std::string& verb);
 // Asks at the terminal unless `yes` was given. `what` is the question.
 bool IsConfirmed(const DeadSelection& selection, const std::string& what);
 
-// Calls `act` for each job, and goes on after an error of one, which it prints. Returns the worst
-// exit status. Throws what says that the service is away.
+// Calls `act` for each job, and goes on after an error of one, which it prints, unless the service
+// is away. Returns the worst exit status: kExitUnavailable then.
 int ForEachJob(const std::vector<std::string>& jobs,
                const std::function<void(const std::string& job)>& act);
 

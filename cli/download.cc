@@ -46,9 +46,11 @@ std::vector<LetterFile> FilesOf(const nlohmann::json& letter) {
         {name, self + "/files/" + PercentEncode(name), file.at("bytes").get<int64_t>()});
   }
   if (files.empty()) {
-    throw Error(ErrorCode::kDeadLetterNotFound, "the folder of dead letter " + job +
-                                                    " is gone: it is " +
-                                                    letter.at("state").get<std::string>());
+    const std::string state = letter.at("state");
+    throw Error(ErrorCode::kDeadLetterNotFound,
+                state == "open"
+                    ? "dead letter " + job + " is open, but the service does not find its folder"
+                    : "the folder of dead letter " + job + " is gone: it is " + state);
   }
   if (std::ranges::find(files, kInputName, &LetterFile::name) == files.end()) {
     files.push_back({kInputName, self + "/input", std::nullopt});

@@ -5,7 +5,11 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <string>
+
+#include "core/error.h"
+#include "core/id.h"
 
 namespace millrace {
 namespace {
@@ -22,14 +26,31 @@ FileDescriptor OpenNameless(const std::filesystem::path& folder) {
   return FileDescriptor(open(folder.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, kMode));
 }
 
+// Beside the target, hidden, and nobody else's.
+std::filesystem::path OwnNameFor(const std::filesystem::path& target) {
+  constexpr size_t kMostOfName = 200;  // of the 255 bytes that a name may have
+  return FolderOf(target) / NewId("." + target.filename().string().substr(0, kMostOfName) + ".");
+}
+
+void RenameToFreeName(const std::filesystem::path& from, const std::filesystem::path& to) {
+  if (renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return;
+  // Not every file system can do that, but then it has links, which replace nothing either.
+  if (errno == EINVAL && link(from.c_str(), to.c_str()) == 0) {
+    unlink(from.c_str());
+    return;
+  }
+  if (errno != EEXIST) ThrowStorageError(errno, "name", to);
+  throw Error(ErrorCode::kInvalidRequest, "there is a file " + to.string() + " already");
+}
+
 }  // namespace
 
 PartialFile::PartialFile(const std::filesystem::path& target)
-    : target_(target), part_(target.string() + ".part") {
+    : target_(target), part_(OwnNameFor(target)) {
   CreateFolders(FolderOf(target));
   file_ = OpenNameless(FolderOf(target));
   if (file_) return;
-  file_.Reset(open(part_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, kMode));
+  file_.Reset(open(part_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, kMode));
   if (!file_) ThrowStorageError(errno, "create", part_);
   named_ = true;
 }
@@ -47,9 +68,8 @@ void PartialFile::MakeExecutable() {
   }
 }
 
-void PartialFile::Keep() {
+void PartialFile::Keep(IfThere if_there) {
   if (!named_) {
-    unlink(part_.c_str());  // of an earlier program
     const std::string nameless = "/proc/self/fd/" + std::to_string(file_.get());
     if (linkat(AT_FDCWD, nameless.c_str(), AT_FDCWD, part_.c_str(), AT_SYMLINK_FOLLOW) != 0) {
       ThrowStorageError(errno, "name", part_);
@@ -57,7 +77,11 @@ void PartialFile::Keep() {
     named_ = true;
   }
   file_.Reset();
-  Rename(part_, target_);
+  if (if_there == IfThere::kRefuse) {
+    RenameToFreeName(part_, target_);
+  } else {
+    Rename(part_, target_);
+  }
   named_ = false;
 }
 

@@ -8,9 +8,9 @@
 namespace millrace {
 
 // A file that is being fetched, and has a name only when it is whole: where the file system can
-// make files without one, not even a killed program leaves a piece behind; elsewhere the name ends
-// in ".part" until then, and the destructor removes it. Owned by one thread. Throws
-// Error{kStorageFull} and Error{kStorageError}.
+// make files without one, not even a killed program leaves a piece behind; elsewhere it has a
+// hidden name of its own until then, ".NAME.ID", and the destructor removes it. Owned by one
+// thread. Throws Error{kStorageFull} and Error{kStorageError}.
 class PartialFile {
  public:
   // The folder of `target` is created.
@@ -22,8 +22,10 @@ class PartialFile {
   void Write(std::span<const char> bytes) { WriteAll(file_.get(), bytes, target_); }
   // Who may read it may run it, too. REQUIRES: before Keep().
   void MakeExecutable();
-  // Gives it the target's name, in place of any earlier file. Call it once, last.
-  void Keep();
+  // Gives it the target's name, in place of any earlier file, or throws Error{kInvalidRequest} if
+  // there is one. Call it once, last.
+  enum class IfThere { kReplace, kRefuse };
+  void Keep(IfThere if_there = IfThere::kReplace);
 
  private:
   const std::filesystem::path target_;

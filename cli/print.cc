@@ -4,6 +4,7 @@
 
 #include <cstdio>
 
+#include "cli/terminal.h"
 #include "cli/text.h"
 
 namespace millrace {
@@ -11,6 +12,10 @@ namespace millrace {
 void Print(std::string_view text) {
   std::fwrite(text.data(), 1, text.size(), stdout);
   std::fflush(stdout);
+}
+
+void PrintPath(const std::filesystem::path& path) {
+  Print((IsTerminal(stdout) ? Printable(path.string()) : path.string()) + "\n");
 }
 
 void PrintJson(const nlohmann::json& value) {

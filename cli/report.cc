@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <vector>
 
+#include "cli/client_commands.h"
 #include "cli/failure_text.h"
 #include "cli/json_text.h"
 #include "cli/progress_row.h"
@@ -75,10 +76,14 @@ std::string DescribeUncertainty(const json& context) {
   const std::string key = Text(context, "idempotency_key");
   if (key.empty()) return "  It may have been done all the same: look before you repeat it.\n";
   const std::string upload = Text(context, "upload");
+  const std::string url = Text(context, "url");
+  const std::string where =
+      url.empty() || url == ClientOptions().url ? "" : " --url " + ShellQuoted(url);
   return "  The job may exist all the same. To get it, and not a second one, repeat this with the\n"
          "  same options and the same key:\n"
          "    millrace submit " +
-         (upload.empty() ? "…" : upload) + " --idempotency-key " + key + "\n";
+         (upload.empty() ? "…" : ShellQuoted(upload)) + " --idempotency-key " + ShellQuoted(key) +
+         where + "\n";
 }
 
 }  // namespace

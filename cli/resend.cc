@@ -69,7 +69,9 @@ class Sender {
   std::optional<Resent> Try() {
     try {
       HttpResponse response = http_.Send(request_);
-      if (IsFinal(response.status)) return Resent{.response = std::move(response)};
+      if (IsFinal(response.status)) {
+        return Resent{.response = std::move(response), .earlier_uncertain = uncertain_};
+      }
       const nlohmann::json problem = nlohmann::json::parse(response.body, nullptr, false);
       const std::string code = Text(problem, "code");
       uncertain_ = uncertain_ || (response.status != 429 && LeavesOpen(code));

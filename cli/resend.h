@@ -35,6 +35,8 @@ class ResendSchedule {
 struct Resent {
   HttpResponse response;   // the last one
   bool uncertain = false;  // the service may have done what was asked although nothing says so
+  // The response is final, but an earlier try may have been what did it.
+  bool earlier_uncertain = false;
 };
 
 // Sends a request that is safe to repeat until an answer is final: any but 429, 502, 503 and 504.

@@ -117,7 +117,14 @@ json Service::Post(const std::string& path, const json& body, std::chrono::milli
 
 json Service::SendRepeatedly(HttpRequest request, std::chrono::milliseconds patience) {
   const Resent end = SendUntilAnswered(http_, std::move(request), patience);
-  return ParsedBody(end.response, end.uncertain);
+  try {
+    return ParsedBody(end.response, end.uncertain);
+  } catch (const Error& error) {
+    if (!end.earlier_uncertain) throw;
+    json context = error.context();
+    context["earlier_uncertain"] = true;
+    throw Error(error.code(), error.what(), std::move(context));
+  }
 }
 
 json Service::PostRepeatedly(const std::string& path, const json& body, const std::string& key,
@@ -136,6 +143,7 @@ json Service::Submit(const json& request, const std::string& key,
     json context = error.context();
     context["idempotency_key"] = key;
     context["upload"] = request.at("input").value("upload", "");
+    context["url"] = http_.base_url();
     throw Error(error.code(), error.what(), std::move(context));
   }
 }
@@ -212,7 +220,8 @@ void Service::Fetch(const std::string& path, const std::filesystem::path& target
                     " is not what the service has promised (" + std::to_string(bytes) + " bytes)");
   }
   if (options.executable) partial.MakeExecutable();
-  partial.Keep();
+  using IfThere = PartialFile::IfThere;
+  partial.Keep(options.replace ? IfThere::kReplace : IfThere::kRefuse);
 }
 
 void Service::Stream(const std::string& path, const ByteSink& sink,

@@ -23,6 +23,7 @@ struct FetchOptions {
   std::optional<int64_t> bytes = std::nullopt;
   std::string sha256 = "";  // empty: not known
   bool executable = false;
+  bool replace = true;  // false: throws Error{kInvalidRequest} if the target is there already
   TransferProgress progress = nullptr;  // may be empty
 };
 
@@ -43,7 +44,7 @@ class Service {
 
   // Makes exactly one job under the key (visible ASCII), however often the answer is lost: asks
   // again as SendUntilAnswered does. The context of an Error tells where the job may exist all the
-  // same: {"uncertain": true, "idempotency_key", "upload"}.
+  // same: {"uncertain": true, "idempotency_key", "upload", "url"}.
   nlohmann::json Submit(const nlohmann::json& request, const std::string& key,
                         std::chrono::milliseconds patience = kPatience);
   nlohmann::json Job(const std::string& id);
@@ -59,7 +60,8 @@ class Service {
   nlohmann::json Get(const std::string& path);
 
   // For what may be done twice without harm; under a key, if it is not empty, so that it may. A
-  // null body is none. Asks again as SendUntilAnswered does.
+  // null body is none. Asks again as SendUntilAnswered does. The context of an Error tells by
+  // {"earlier_uncertain": true} where a try before the one that was refused may have done it.
   nlohmann::json PostRepeatedly(const std::string& path, const nlohmann::json& body,
                                 const std::string& key,
                                 std::chrono::milliseconds patience = kPatience);

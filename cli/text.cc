@@ -50,6 +50,20 @@ int ColumnsOf(char32_t c) {
   return wide ? 2 : 1;
 }
 
+std::string Masked(std::string_view text, char mask) {
+  std::string result;
+  while (!text.empty()) {
+    const std::optional<CodePoint> point = Decode(text);
+    if (!point || IsControl(point->value)) {
+      result += mask;
+    } else {
+      result += text.substr(0, point->bytes);
+    }
+    text.remove_prefix(point ? point->bytes : 1);
+  }
+  return result;
+}
+
 }  // namespace
 
 std::string FormatBytes(int64_t bytes) {
@@ -74,18 +88,31 @@ std::string FormatShortDuration(double seconds) {
   return seconds < 60 ? fmt::format("{:.2f} s", seconds) : FormatDuration(seconds);
 }
 
-std::string Printable(std::string_view text) {
-  std::string result;
-  while (!text.empty()) {
-    const std::optional<CodePoint> point = Decode(text);
-    if (!point || IsControl(point->value)) {
-      result += '?';
-    } else {
-      result += text.substr(0, point->bytes);
-    }
-    text.remove_prefix(point ? point->bytes : 1);
+std::string Printable(std::string_view text) { return Masked(text, '?'); }
+
+std::string SafeFileName(std::string_view name) {
+  std::string safe = Masked(name, '_');
+  std::ranges::replace_if(
+      safe, [](char c) { return c == '/' || c == '\\'; }, '_');
+  if (safe.starts_with('.') || safe.starts_with('-')) safe.front() = '_';
+  return safe;
+}
+
+std::string ShellQuoted(std::string_view text) {
+  constexpr std::string_view kHarmless =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-";
+  if (!text.empty() && text.find_first_not_of(kHarmless) == std::string_view::npos) {
+    return std::string(text);
   }
-  return result;
+  std::string quoted = "'";
+  for (const char c : text) {
+    if (c == '\'') {
+      quoted += R"('\'')";
+    } else {
+      quoted += c;
+    }
+  }
+  return quoted + "'";
 }
 
 int DisplayWidth(std::string_view text) {

@@ -193,6 +193,28 @@ TEST_F(ApiDeadLetterFilesTest, SaysThatTheFilesAreGone) {
   }
 }
 
+TEST_F(ApiDeadLetterFilesTest, SaysWhyTheFolderIsGone) {
+  std::filesystem::remove_all(folder_);
+  for (const char* what : {"/log", "/input", "/files/report.json"}) {
+    BrokerShows("redriven");
+    EXPECT_EQ(Body(Get(path_ + what))["detail"],
+              "the files of this dead letter are gone: its job was redriven, and has ended since");
+    BrokerShows("open");
+    EXPECT_EQ(Body(Get(path_ + what))["detail"],
+              "this dead letter is open, but its folder is not there");
+  }
+}
+
+TEST_F(ApiDeadLetterFilesTest, SendsNothingOfAnotherGeneration) {
+  BrokerShows("redriven");
+  Write("report.json", nlohmann::json{{"job", id_}, {"generation", 3}}.dump());
+  for (const char* what : {"/log", "/input", "/files/report.json"}) {
+    const RawReply reply = Get(path_ + what);
+    ExpectProblem(reply, 404, "not_found");
+    EXPECT_THAT(Body(reply)["detail"].get<std::string>(), HasSubstr("dies again"));
+  }
+}
+
 TEST_F(ApiDeadLetterFilesTest, SendsNothingOfALetterThatHasBeenPurged) {
   for (const char* state : {"purged", "expired"}) {
     BrokerShows(state);

@@ -154,9 +154,30 @@ TEST_F(ApiDeadLettersTest, OffersNoRedriveOfWhatHasBeenRedriven) {
   EXPECT_TRUE(letter["report"].is_object());
 }
 
-TEST_F(ApiDeadLettersTest, ShowsNoReportOfAnotherGeneration) {
+TEST_F(ApiDeadLettersTest, ShowsNothingOfAnotherGeneration) {
   Bury(3);
-  EXPECT_TRUE(Body(Get(path_))["report"].is_null());
+  BrokerShows("redriven");
+  const nlohmann::json letter = Body(Get(path_));
+  EXPECT_TRUE(letter["report"].is_null());
+  EXPECT_EQ(letter["files"], nlohmann::json::array());
+  EXPECT_FALSE(letter["links"].contains("log"));
+}
+
+TEST_F(ApiDeadLettersTest, OffersNoFilesOfARedrivenLetterWhoseFolderIsGone) {
+  BrokerShows("redriven");
+  const nlohmann::json links = {{"self", path_}, {"job", "/v1/jobs/" + id_}};
+  EXPECT_EQ(Body(Get(path_))["links"], links);
+  broker_.On(client::kDeadLetters, [this](const nlohmann::json&) -> ScriptedBroker::Reply {
+    return nlohmann::json{{"dead_letters", {Letter(id_, "redriven"), Letter(NewJobId())}},
+                          {"next_page_token", ""}};
+  });
+  const nlohmann::json gone = Body(Get("/v1/dead-letters?state=any"))["dead_letters"];
+  EXPECT_EQ(gone[0]["links"], links);
+  EXPECT_TRUE(gone[1]["links"].contains("log"));
+  Bury();
+  const nlohmann::json there = Body(Get("/v1/dead-letters?state=any"))["dead_letters"];
+  EXPECT_TRUE(there[0]["links"].contains("log"));
+  EXPECT_TRUE(there[0]["links"].contains("input"));
 }
 
 TEST_F(ApiDeadLettersTest, ShowsTheLetterAlthoughItsReportIsDamaged) {

@@ -1,133 +1,11 @@
-#include <atomic>
-#include <mutex>
-#include <thread>
+#include "tests/api/api_events_fixture.h"
 
-#include "core/message.h"
-#include "tests/api/api_fixture.h"
+// The events of a job as a stream: what a client sees of it.
 
 namespace millrace {
 namespace {
 
-using nlohmann::json;
-using std::chrono::milliseconds;
 using testing::ElementsAre;
-
-class ApiEventsTest : public ApiTest {
- protected:
-  ApiEventsTest() {
-    // So long that what a test sees was announced; those about lost announcements say otherwise.
-    options_.events.reread = std::chrono::minutes(10);
-    Start();
-    broker_.On(client::kEvents, [this](const json& body) { return AnswerEvents(body); });
-  }
-
-  // The script uses members that go before the broker does.
-  ~ApiEventsTest() override { broker_.Stop(); }
-
-  void StartWithReread(milliseconds time) {
-    options_.events.reread = time;
-    Start();
-  }
-
-  // For tests whose broker says nothing for a while.
-  void StartWithPatience() {
-    options_.broker.deadline = RawHttpClient::kPatience;
-    Start();
-  }
-
-  // ---- The ledger of the scripted broker.
-  void Happen(int64_t seq, const std::string& event, const std::string& state,
-              const std::string& at = "2026-11-23T20:28:37.042Z") {
-    const std::lock_guard lock(mutex_);
-    ended_ = state == "succeeded" || state == "dead";
-    log_.push_back({{"seq", seq},
-                    {"job", id_},
-                    {"generation", 1},
-                    {"event", event},
-                    {"state", state},
-                    {"at", at}});
-  }
-  void Announce() {
-    json newest;
-    {
-      const std::lock_guard lock(mutex_);
-      newest = log_.back();
-    }
-    broker_.Publish(event::kJob, newest);
-  }
-  void HappenAndAnnounce(int64_t seq, const std::string& event, const std::string& state) {
-    Happen(seq, event, state);
-    Announce();
-  }
-  void PublishProgress(int percent) {
-    broker_.Publish(
-        event::kProgress,
-        {{"job", id_}, {"generation", 1}, {"percent", percent}, {"phase", "transcoding"}});
-  }
-  ScriptedBroker::Reply AnswerEvents(const json& body) {
-    if (mute_) return std::monostate();
-    const std::lock_guard lock(mutex_);
-    if (removed_) return Error(ErrorCode::kJobNotFound, "there is no such job");
-    json events = json::array();
-    for (const json& event : log_) {
-      if (event["seq"] > body.at("after")) events.push_back(event);
-      if (events.size() == body.at("limit")) break;
-    }
-    const bool all = events.empty() || events.back() == log_.back();
-    return json{{"events", events}, {"ended", ended_ && all}};
-  }
-
-  // ---- The client.
-  std::string Frame(int64_t seq, const std::string& event, const std::string& state) const {
-    return fmt::format(
-        "id: {}\nevent: job\ndata: "
-        R"({{"at":"2026-11-23T20:28:37.042Z","event":"{}","generation":1,"job":"{}","seq":{},"state":"{}"}})"
-        "\n\n",
-        seq, event, id_, seq, state);
-  }
-  std::string AskText(std::string_view headers = "") const {
-    return fmt::format("GET {} HTTP/1.1\r\nHost: x\r\n{}\r\n", path_, headers);
-  }
-  // A client whose stream has begun.
-  RawHttpClient Follow(std::string_view headers = "") {
-    RawHttpClient client = Connect();
-    client.Send(AskText(headers));
-    EXPECT_EQ(client.ReadHead().status, 200);
-    return client;
-  }
-  // Reads until that much has come.
-  static std::string Read(RawHttpClient& client, const std::string& expected) {
-    std::string body;
-    while (body.size() < expected.size() && client.ReadChunk(body)) {
-    }
-    return body;
-  }
-  // The rest of a stream that must end properly.
-  static std::string ReadToTheEnd(RawHttpClient& client) {
-    std::string body;
-    bool was_last = false;
-    while (client.ReadChunk(body, &was_last)) {
-    }
-    EXPECT_TRUE(was_last) << "the stream broke off";
-    return body;
-  }
-  static std::vector<int64_t> Ids(const std::string& body) {
-    std::vector<int64_t> ids;
-    for (size_t at = 0; (at = body.find("id: ", at)) != std::string::npos; ++at) {
-      if (at == 0 || body[at - 1] == '\n') ids.push_back(std::stoll(body.substr(at + 4, 20)));
-    }
-    return ids;
-  }
-
-  const std::string id_ = NewJobId();
-  const std::string path_ = "/v1/jobs/" + id_ + "/events";
-  std::atomic<bool> mute_{false};
-
-  std::mutex mutex_;  // guards what follows
-  std::vector<json> log_;
-  bool ended_ = false;
-  bool removed_ = false;
-};
 
 TEST_F(ApiEventsTest, TellsAllThatHasHappenedAndEnds) {
   Happen(3, "submit", "queued");
@@ -196,30 +74,6 @@ TEST_F(ApiEventsTest, EndsTheStreamOfAnOldClientByClosing) {
   EXPECT_FALSE(client.WasReset());
 }
 
-TEST_F(ApiEventsTest, LosesNothingWhereAnnouncementsAreLost) {
-  StartWithReread(milliseconds(20));
-  Happen(3, "submit", "queued");
-  RawHttpClient client = Follow();
-  Read(client, Frame(3, "submit", "queued"));
-  Happen(4, "start", "running");
-  EXPECT_EQ(Read(client, Frame(4, "start", "running")), Frame(4, "start", "running"));
-  Happen(5, "publish", "publishing");
-  Happen(6, "published", "succeeded");
-  EXPECT_EQ(ReadToTheEnd(client),
-            Frame(5, "publish", "publishing") + Frame(6, "published", "succeeded"));
-}
-
-TEST_F(ApiEventsTest, RepeatsNothingWhereAnnouncementsAreRepeated) {
-  StartWithReread(milliseconds(1));
-  Happen(3, "submit", "queued");
-  RawHttpClient client = Follow();
-  for (int i = 0; i < 50; ++i) Announce();
-  HappenAndAnnounce(4, "start", "running");
-  for (int i = 0; i < 50; ++i) Announce();
-  HappenAndAnnounce(5, "bury", "dead");
-  EXPECT_THAT(Ids(ReadToTheEnd(client)), ElementsAre(3, 4, 5));
-}
-
 TEST_F(ApiEventsTest, TellsOnceWhatHappensBeforeTheFirstReadIsAnswered) {
   StartWithPatience();
   Happen(3, "submit", "queued");
@@ -234,59 +88,6 @@ TEST_F(ApiEventsTest, TellsOnceWhatHappensBeforeTheFirstReadIsAnswered) {
   EXPECT_EQ(client.ReadHead().status, 200);
   EXPECT_EQ(ReadToTheEnd(client),
             Frame(3, "submit", "queued") + Frame(4, "start", "running") + Frame(5, "bury", "dead"));
-}
-
-TEST_F(ApiEventsTest, GoesOnBehindARestartOfTheBroker) {
-  StartWithReread(milliseconds(20));
-  Happen(3, "submit", "queued");
-  RawHttpClient client = Follow();
-  Read(client, Frame(3, "submit", "queued"));
-  broker_.Stop();
-  Happen(4, "start", "running");
-  broker_.Start();
-  EXPECT_EQ(Read(client, Frame(4, "start", "running")), Frame(4, "start", "running"));
-  HappenAndAnnounce(5, "bury", "dead");
-  EXPECT_EQ(ReadToTheEnd(client), Frame(5, "bury", "dead"));
-}
-
-TEST_F(ApiEventsTest, OutlivesABrokerThatIsAwayForLongerThanARequestWaits) {
-  StartWithReread(milliseconds(20));
-  Happen(3, "submit", "queued");
-  RawHttpClient client = Follow();
-  Read(client, Frame(3, "submit", "queued"));
-  broker_.Stop();
-  // By then the stream has asked in vain, too.
-  ExpectProblem(Get(path_), 503, "broker_unavailable");
-  ExpectProblem(Get(path_), 503, "broker_unavailable");
-  Happen(4, "bury", "dead");
-  broker_.Start();
-  EXPECT_EQ(ReadToTheEnd(client), Frame(4, "bury", "dead"));
-}
-
-TEST_F(ApiEventsTest, TellsClientsOfOneJobEachWhatItLacks) {
-  server_options_.threads = 1;
-  StartWithPatience();
-  Happen(3, "submit", "queued");
-  Happen(4, "start", "running");
-  RawHttpClient ahead = Follow("Last-Event-ID: 4\r\n");
-  // One comes in the middle of a read that begins in front of it.
-  mute_ = true;
-  const size_t reads = broker_.Requests(client::kEvents).size();
-  HappenAndAnnounce(5, "publish", "publishing");
-  broker_.Request(client::kEvents, reads + 1);
-  RawHttpClient behind = Connect();
-  behind.Send(AskText());
-  // The one thread of the server takes up what comes later only afterwards.
-  EXPECT_EQ(Get("/livez").status, 200);
-  mute_ = false;
-  EXPECT_EQ(behind.ReadHead().status, 200);
-  const std::string all = Frame(3, "submit", "queued") + Frame(4, "start", "running") +
-                          Frame(5, "publish", "publishing");
-  EXPECT_EQ(Read(behind, all), all);
-  EXPECT_EQ(Read(ahead, Frame(5, "publish", "publishing")), Frame(5, "publish", "publishing"));
-  HappenAndAnnounce(6, "published", "succeeded");
-  EXPECT_EQ(ReadToTheEnd(ahead), Frame(6, "published", "succeeded"));
-  EXPECT_EQ(ReadToTheEnd(behind), Frame(6, "published", "succeeded"));
 }
 
 TEST_F(ApiEventsTest, PassesProgressOnWithoutAnId) {
@@ -323,34 +124,6 @@ TEST_F(ApiEventsTest, SaysFromTimeToTimeThatItIsThere) {
   Happen(3, "submit", "queued");
   RawHttpClient client = Follow("Last-Event-ID: 3\r\n");
   EXPECT_EQ(Read(client, ":\n\n:\n\n"), ":\n\n:\n\n");
-}
-
-TEST_F(ApiEventsTest, CatchesUpFromTheLedgerForASlowReader) {
-  constexpr int kEvents = 3000;  // of seven kilobytes each: more than any socket holds
-  server_options_.limits.stream_queue_bytes = 64 << 10;
-  StartWithReread(milliseconds(5));
-  const std::string padding(7000, 'x');
-  for (int seq = 1; seq < kEvents; ++seq) Happen(seq, "requeue", "queued", padding);
-  Happen(kEvents, "bury", "dead", padding);
-  RawHttpClient client(server_->port(), 4 << 10);
-  client.Send(AskText());
-  // It is full once the same place is asked for again.
-  const auto place = [&]() -> int64_t {
-    const std::vector<Message> reads = broker_.Requests(client::kEvents);
-    if (reads.size() < 2) return -1;
-    const int64_t last = reads.back().body.at("after");
-    return last == reads[reads.size() - 2].body.at("after") ? last : -1;
-  };
-  const auto deadline = std::chrono::steady_clock::now() + RawHttpClient::kPatience;
-  while (place() < 0 && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
-  ASSERT_GE(place(), 0) << "the server never stopped reading for a client that does not";
-  EXPECT_LT(place(), kEvents);
-
-  const RawReply reply = client.ReadReply();
-  EXPECT_TRUE(reply.complete);
-  const std::vector<int64_t> ids = Ids(reply.body);
-  ASSERT_EQ(ids.size(), static_cast<size_t>(kEvents));
-  for (int seq = 1; seq <= kEvents; ++seq) ASSERT_EQ(ids[static_cast<size_t>(seq - 1)], seq);
 }
 
 TEST_F(ApiEventsTest, RefusesOneStreamTooManyAndForgetsThoseWhoseClientHasGone) {

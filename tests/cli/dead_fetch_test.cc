@@ -8,6 +8,7 @@
 #include <csignal>
 #include <mutex>
 
+#include "cli/partial_file.h"
 #include "core/files.h"
 #include "tests/cli/dead_fixture.h"
 
@@ -150,6 +151,18 @@ TEST_F(DeadFetchTest, FetchOfAFolderThatIsGoneEndsWithThree) {
   EXPECT_EQ(result.err, "millrace: the folder of dead letter job_01 is gone: it is purged\n");
 }
 
+TEST_F(DeadFetchTest, FetchOfAnOpenLetterWithoutAFolderSaysThatItIsMissing) {
+  const ProgramResult result =
+      Run({"dead", "fetch", kJobId, folder_.string()}, [](const FakeHttpRequest&) {
+        json letter = LetterOf(kJobId);
+        letter["files"] = json::array();
+        return Json(200, letter);
+      });
+  EXPECT_EQ(result.status, 3);
+  EXPECT_EQ(result.err,
+            "millrace: dead letter job_01 is open, but the service does not find its folder\n");
+}
+
 TEST_F(DeadFetchTest, InputWritesTheFailingFileAloneOrToStandardOutput) {
   const auto answer = [](const FakeHttpRequest& request) {
     EXPECT_EQ(request.target, "/v1/dead-letters/job_01/input");
@@ -159,6 +172,83 @@ TEST_F(DeadFetchTest, InputWritesTheFailingFileAloneOrToStandardOutput) {
   EXPECT_EQ(Run({"dead", "input", kJobId, file}, answer).out, file + "\n");
   EXPECT_EQ(ReadWholeFile(file), std::string("by\0tes", 6));
   EXPECT_EQ(Run({"dead", "input", kJobId, "-"}, answer).out, std::string("by\0tes", 6));
+}
+
+TEST_F(DeadFetchTest, LeavesFilesAloneWhoseNamesLookLikePieces) {
+  std::filesystem::create_directories(folder_);
+  std::ofstream(folder_ / "input.part") << "mine";
+  EXPECT_EQ(Run({"dead", "fetch", kJobId, folder_.string()}, FolderOf).status, 0);
+  EXPECT_EQ(ReadWholeFile(folder_ / "input.part"), "mine");
+  EXPECT_THAT(NamesIn(folder_),
+              ElementsAre("input", "input.part", "log-9.txt", "report.json", "repro.sh"));
+}
+
+class DeadInputTest : public DeadFetchTest {
+ protected:
+  // In a folder of its own, of a letter whose input had this name.
+  ProgramResult RunHere(const json& input_name) {
+    const FakeHttpServer server([&input_name](const FakeHttpRequest& request) {
+      if (request.target.ends_with("/input")) return FakeHttpReply{200, "bytes", {}};
+      json letter = WholeLetterOf(kJobId);
+      letter["input_name"] = input_name;
+      return Json(200, letter);
+    });
+    std::filesystem::create_directories(folder_);
+    RunningProgram program("/usr/bin/env", {"-C", folder_.string(), MillraceProgram().string(),
+                                            "dead", "input", kJobId, "--url", server.url()});
+    const int status = program.WaitForEnd();
+    return {.status = status, .out = program.out(), .err = program.err()};
+  }
+};
+
+TEST_F(DeadInputTest, TakesTheInputsOwnNameWithoutWhatWouldMakeItDangerous) {
+  const std::vector<std::pair<json, std::string>> cases = {
+      {"holiday.mov", "holiday.mov"},  {".bashrc", "_bashrc"}, {"../up.mp4", "_._up.mp4"},
+      {"a\x1b[31m.mp4", "a_[31m.mp4"}, {nullptr, "input"},     {"", "input"}};
+  for (const auto& [input_name, name] : cases) {
+    std::filesystem::remove_all(folder_);
+    const ProgramResult result = RunHere(input_name);
+    EXPECT_EQ(result.status, 0) << result.err;
+    EXPECT_EQ(result.out, name + "\n");
+    EXPECT_THAT(NamesIn(folder_), ElementsAre(name));
+  }
+}
+
+TEST_F(DeadInputTest, LeavesAFileAloneThatIsThereAlready) {
+  std::filesystem::create_directories(folder_);
+  for (const json& input_name : {json("holiday.mov"), json(nullptr)}) {
+    const std::string name = input_name.is_null() ? "input" : "holiday.mov";
+    std::ofstream(folder_ / name) << "mine";
+    const ProgramResult result = RunHere(input_name);
+    EXPECT_EQ(result.status, 2);
+    EXPECT_THAT(result.err, HasSubstr("there is a file " + name + " here already"));
+    EXPECT_EQ(ReadWholeFile(folder_ / name), "mine");
+  }
+}
+
+TEST(PartialFile, NeverReplacesWhatCameMeanwhileIfItMustNot) {
+  const TempDir dir;
+  const std::filesystem::path target = dir.path() / "clip.mp4";
+  {
+    PartialFile partial(target);
+    partial.Write(std::string_view("theirs"));
+    std::ofstream(target) << "mine";
+    EXPECT_THROW(partial.Keep(PartialFile::IfThere::kRefuse), Error);
+  }
+  EXPECT_EQ(ReadWholeFile(target), "mine");
+  PartialFile again(target);
+  again.Write(std::string_view("theirs"));
+  again.Keep();
+  EXPECT_EQ(ReadWholeFile(target), "theirs");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(dir.path()), {}), 1);
+}
+
+TEST(PartialFile, TakesNamesAsLongAsTheyMayBe) {
+  const TempDir dir;
+  const std::filesystem::path target = dir.path() / std::string(255, 'n');
+  PartialFile partial(target);
+  partial.Keep();
+  EXPECT_TRUE(std::filesystem::exists(target));
 }
 
 }  // namespace

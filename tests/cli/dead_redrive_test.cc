@@ -122,6 +122,33 @@ TEST_F(RedriveTest, OneThatCannotBeRedrivenDoesNotKeepTheOthersBack) {
   EXPECT_EQ(result.err, "millrace: there is no job job_x (dead_letter_not_found)\n");
 }
 
+TEST_F(RedriveTest, WhatWasDoneBeforeTheServiceWentAwayIsToldInJsonToo) {
+  const auto answer = [](const FakeHttpRequest& request) {
+    if (!request.target.ends_with("job_02") && !request.target.ends_with("job_02/redrive")) {
+      if (request.method == "DELETE") return FakeHttpReply{204, "", {}};
+      return Queue(request, {"job_01"});
+    }
+    FakeHttpReply reply = Problem(Error(ErrorCode::kBrokerUnavailable, "the broker is away"));
+    reply.headers = {"Retry-After: 900"};
+    return reply;
+  };
+  for (const std::vector<std::string>& more :
+       std::vector<std::vector<std::string>>{{}, {"--wait"}}) {
+    std::vector<std::string> arguments = {"dead",   "redrive", "job_01",
+                                          "job_02", "job_03",  "--json"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const ProgramResult redriven = Run(arguments, answer);
+    EXPECT_EQ(redriven.status, 4);
+    ASSERT_FALSE(redriven.out.empty()) << redriven.err;
+    EXPECT_EQ(json::parse(redriven.out).at("jobs").at(0).at("id"), "job_01");
+    EXPECT_THAT(redriven.err, HasSubstr("the broker is away"));
+  }
+  const ProgramResult purged =
+      Run({"dead", "purge", "job_01", "job_02", "job_03", "--json"}, answer);
+  EXPECT_EQ(purged.status, 4);
+  EXPECT_EQ(json::parse(purged.out), json({{"purged", {"job_01"}}}));
+}
+
 TEST_F(RedriveTest, WithWaitTellsHowTheyEnded) {
   const ProgramResult result = RunOn({}, {"dead", "redrive", "job_01", "job_bad", "--wait"});
   EXPECT_EQ(result.status, 1);
@@ -280,6 +307,29 @@ TEST_F(PurgeTest, AQueueThatChangesMeanwhileIsLeftAlone) {
       result.err,
       "millrace: the queue has changed meanwhile, so nothing was purged: 4 dead letters would "
       "be purged\n");
+}
+
+TEST_F(PurgeTest, AfterALostAnswerItDoesNotClaimThatNothingWasPurged) {
+  int there = 3;
+  bool lost = false;
+  const ProgramResult result =
+      Run({"dead", "purge", "--all", "--yes"}, [&](const FakeHttpRequest& request) {
+        const json body = json::parse(request.body);
+        if (body.value("dry_run", false)) return Json(200, {{"count", there}});
+        // It purges, its answer is lost, and it has forgotten all of it when it is asked again.
+        if (!std::exchange(lost, true)) {
+          there = 0;
+          return FakeHttpReply{0, "", {}};
+        }
+        return Problem(Error(ErrorCode::kPreconditionFailed, "0 dead letters would be purged"));
+      });
+  EXPECT_EQ(result.status, 1);
+  EXPECT_EQ(result.out, "");
+  EXPECT_THAT(result.err,
+              HasSubstr("millrace: an earlier try was not answered and may have purged them; 0 "
+                        "dead letters match now; to see what was purged: millrace dead ls --state "
+                        "purged\n"));
+  EXPECT_THAT(result.err, testing::Not(HasSubstr("nothing was purged")));
 }
 
 TEST_F(PurgeTest, ADryRunOnlyCounts) {

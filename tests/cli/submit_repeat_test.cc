@@ -78,7 +78,9 @@ TEST_F(SubmitRepeatTest, WhenItGivesUpItSaysThatTheJobMayExistAndNamesTheKey) {
   ASSERT_EQ(requests_.size(), 1);
   EXPECT_EQ(KeyOf(0), R"("order-\"7\"")");
   EXPECT_THAT(result.err, HasSubstr("The job may exist all the same."));
-  EXPECT_THAT(result.err, HasSubstr("millrace submit upl_1 --idempotency-key order-\"7\"\n"));
+  EXPECT_THAT(
+      result.err,
+      HasSubstr("millrace submit upl_1 --idempotency-key 'order-\"7\"' --url http://127.0.0.1:"));
 }
 
 TEST_F(SubmitRepeatTest, ABrokerThatIsAwayMayHaveTakenTheJob) {

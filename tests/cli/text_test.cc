@@ -36,6 +36,27 @@ TEST(Text, LetsNothingThroughThatSteersATerminal) {
   EXPECT_EQ(Printable("Füße 映画"), "Füße 映画");
 }
 
+TEST(Text, MakesNamesOfOthersHarmlessForFiles) {
+  EXPECT_EQ(SafeFileName("holiday 1.mov"), "holiday 1.mov");
+  EXPECT_EQ(SafeFileName(".bashrc"), "_bashrc");
+  EXPECT_EQ(SafeFileName("../../etc/passwd"), "_._.._etc_passwd");
+  EXPECT_EQ(SafeFileName("C:\\a.mp4"), "C:_a.mp4");
+  EXPECT_EQ(SafeFileName("-rf"), "_rf");
+  EXPECT_EQ(SafeFileName(".."), "_.");
+  EXPECT_EQ(SafeFileName("a\033[2J\n\xC2\x9B.mp4"), "a_[2J__.mp4");
+  EXPECT_EQ(SafeFileName("gpj.\xE2\x80\xAE.exe"), "gpj._.exe");
+  EXPECT_EQ(SafeFileName(""), "");
+}
+
+TEST(Text, QuotesWhatAShellWouldReadAsSomethingElse) {
+  EXPECT_EQ(ShellQuoted("asset-42/web_1.0"), "asset-42/web_1.0");
+  EXPECT_EQ(ShellQuoted("order-\"7\""), "'order-\"7\"'");
+  EXPECT_EQ(ShellQuoted("$HOME&x;*"), "'$HOME&x;*'");
+  EXPECT_EQ(ShellQuoted("it's"), R"('it'\''s')");
+  EXPECT_EQ(ShellQuoted("~a"), "'~a'");
+  EXPECT_EQ(ShellQuoted(""), "''");
+}
+
 TEST(Text, CountsTheColumnsOfATerminal) {
   EXPECT_EQ(DisplayWidth("abc"), 3);
   EXPECT_EQ(DisplayWidth("Füße"), 4);
