@@ -18,21 +18,25 @@ namespace millrace::fixtures {
 namespace {
 
 // Adds to `differences` the place and the two values wherever `measured` is not what the manifest
-// says. Numbers with a fraction are times, and may differ by the tolerance.
-void Compare(const nlohmann::json& said, const nlohmann::json& measured, double tolerance,
+// says. Numbers with a fraction are times; they and counts of frames may differ by the fixture's
+// tolerances.
+void Compare(const Fixture& fixture, const nlohmann::json& said, const nlohmann::json& measured,
              const std::string& place, std::vector<std::string>& differences) {
   const auto differ = [&] {
     differences.push_back(place + ": the manifest says " + said.dump() + ", measured " +
                           measured.dump());
   };
   if (said.is_number_float() && measured.is_number()) {
-    if (std::abs(said.get<double>() - measured.get<double>()) > tolerance) differ();
+    const double difference = said.get<double>() - measured.get<double>();
+    if (std::abs(difference) > fixture.tolerance_seconds) differ();
+  } else if (place.ends_with("/frames") && measured.is_number_integer()) {
+    if (std::abs(said.get<int>() - measured.get<int>()) > fixture.tolerance_frames) differ();
   } else if (said.is_structured() && said.type() == measured.type()) {
     if (said.size() != measured.size()) differ();
     for (const auto& [key, value] : said.items()) {
       const nlohmann::json::json_pointer pointer("/" + key);
       const auto found = measured.contains(pointer) ? measured[pointer] : nlohmann::json("nothing");
-      Compare(value, found, tolerance, place + "/" + key, differences);
+      Compare(fixture, value, found, place + "/" + key, differences);
     }
   } else if (said != measured) {
     differ();
@@ -52,7 +56,7 @@ TEST_P(FixtureTest, IsWhatTheManifestSays) {
     measured["sync"] = {{"flashes", marks.flashes}, {"worst_offset_seconds", marks.WorstOffset()}};
   }
   std::vector<std::string> differences;
-  Compare(fixture.facts, measured, fixture.tolerance_seconds, "", differences);
+  Compare(fixture, fixture.facts, measured, "", differences);
   EXPECT_THAT(differences, testing::IsEmpty());
 }
 

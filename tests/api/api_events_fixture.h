@@ -1,7 +1,11 @@
 #pragma once
 
+#include <poll.h>
+
 #include <atomic>
+#include <chrono>
 #include <mutex>
+#include <stdexcept>
 
 #include "core/message.h"
 #include "tests/api/api_fixture.h"
@@ -54,6 +58,17 @@ class ApiEventsTest : public ApiTest {
       newest = log_.back();
     }
     broker_.Publish(event::kJob, newest);
+  }
+  // Until the service has read the job for it, which shows that it hears announcements. REQUIRES:
+  // the job is followed.
+  void AnnounceUntilHeard() {
+    const auto deadline = std::chrono::steady_clock::now() + RawHttpClient::kPatience;
+    const size_t before = broker_.Requests(client::kEvents).size();
+    while (broker_.Requests(client::kEvents).size() == before) {
+      if (std::chrono::steady_clock::now() > deadline) throw std::runtime_error("nobody hears");
+      Announce();
+      poll(nullptr, 0, 5);
+    }
   }
   void HappenAndAnnounce(int64_t seq, const std::string& event, const std::string& state) {
     Happen(seq, event, state);

@@ -119,6 +119,7 @@ TEST_F(ApiEventsTest, MakesUpForALostAnnouncementOnceALaterOneShowsIt) {
   HappenAndAnnounce(3, "submit", "queued");
   RawHttpClient client = Follow();
   Read(client, Frame(3, "submit", "queued"));
+  AnnounceUntilHeard();
   Happen(4, "start", "running");
   broker_.Publish(event::kJob, {{"seq", 5}, {"job", NewJobId()}, {"state", "queued"}});
   EXPECT_EQ(Read(client, Frame(4, "start", "running")), Frame(4, "start", "running"));

@@ -24,6 +24,7 @@ struct Fixture {
   std::vector<std::string> errors;     // codes of core/error, any of which is right; empty for kOk
   bool salvage = false;                // success with a warning is right too
   double tolerance_seconds = 0;        // of every time in `facts`
+  int tolerance_frames = 0;            // of every count of frames there
   nlohmann::json facts;                // as measured; README.md of media-fixtures lists the fields
 
   // The streams of one type ("video", "audio", "subtitle", "data"), cover art left out.
@@ -65,6 +66,7 @@ inline std::vector<Fixture> LoadManifest() {
     fixture.errors = entry.value("errors", std::vector<std::string>());
     fixture.salvage = entry.value("salvage", false);
     fixture.tolerance_seconds = entry.at("tolerance_seconds");
+    fixture.tolerance_frames = entry.value("tolerance_frames", 0);
     fixture.facts = entry.at("facts");
     fixtures.push_back(std::move(fixture));
   }

@@ -123,7 +123,8 @@ class ScriptedBroker {
   void TakeSubscription() {
     zmq::message_t subscription;
     while (events_.recv(subscription, zmq::recv_flags::dontwait)) {
-      if (subscription.to_string() == "\x01progress") subscribed_ = true;
+      const std::string asked = subscription.to_string();
+      if (asked.substr(1) == "progress") subscribed_ = asked[0] == '\x01';
     }
     const std::lock_guard lock(mutex_);
     changed_.notify_all();
