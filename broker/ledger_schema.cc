@@ -144,25 +144,24 @@ void PrepareLedger(SQLite::Database& database, const std::filesystem::path& file
   Upgrade(database, version);
 }
 
-void NoteLedgerOpened(SQLite::Database& database, const std::filesystem::path& file) {
+bool NoteLedgerOpened(SQLite::Database& database, const std::filesystem::path& file) {
   try {
     database.exec("INSERT OR REPLACE INTO counters VALUES ('opened', " +
                   std::to_string(IdentityOf(file)) + ")");
-    // Into the file itself, out of the log whose loss it shows.
-    database.exec("PRAGMA wal_checkpoint(PASSIVE)");
+    // Into the file itself, out of the log whose loss it shows. Its answer: whether it was in
+    // somebody's way, how many frames are in the log, and how many of them are in the file.
+    SQLite::Statement checkpoint(database, "PRAGMA wal_checkpoint(PASSIVE)");
+    checkpoint.executeStep();
+    return checkpoint.getColumn(1).getInt() == checkpoint.getColumn(2).getInt();
   } catch (const SQLite::Exception& error) {
-    // Where SQLite may not open a file for writing, be it for a moment, it opens it for reading, and
-    // stays with that. Such a connection would never take anything again.
-    if (error.getErrorCode() == SQLITE_READONLY) {
-      throw Error(ErrorCode::kStorageError,
-                  "the ledger " + file.string() +
-                      " or its write-ahead log can be read but not written: see that the disk is "
-                      "well and not full, and that both files belong to this user",
-                  {{"path", file.string()}});
-    }
-    LogWarning("the loss of the ledger's write-ahead log would not be noticed",
-               {{"file", file.string()}, {"error", error.what()}});
-    KeepLogOnClose(database);
+    if (error.getErrorCode() != SQLITE_READONLY) throw;
+    // Where SQLite may not open a file for writing, be it for a moment, it opens it for reading,
+    // and stays with that. Such a connection would never take anything again.
+    throw Error(ErrorCode::kStorageError,
+                "the ledger " + file.string() +
+                    " or its write-ahead log can be read but not written: see that the disk is "
+                    "well and not full, and that both files belong to this user",
+                {{"path", file.string()}});
   }
 }
 

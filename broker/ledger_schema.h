@@ -35,10 +35,12 @@ int LedgerSchemaVersion();
 void PrepareLedger(SQLite::Database& database, const std::filesystem::path& file);
 
 // Notes in the file that its last commits may be in the write-ahead log from now on, so that the
-// loss of the log is noticed at the next start; and that they no longer are: the last commit before
-// the connection is closed. Where the note cannot be written, the log stays; but NoteLedgerOpened
-// throws Error{kStorageError} for a connection that can only read, as it will never write.
-void NoteLedgerOpened(SQLite::Database& database, const std::filesystem::path& file);
+// loss of the log is noticed at the next start. False: a foreign reader keeps the note in the log
+// for now. Throws SQLite::Exception where it cannot be written: nothing may be committed then, as
+// it could be lost unnoticed; and Error{kStorageError} for a connection that will never write.
+bool NoteLedgerOpened(SQLite::Database& database, const std::filesystem::path& file);
+// Notes that they no longer are: the last commit before the connection is closed. Does not throw:
+// where the note cannot be written, the log stays.
 void NoteLedgerClosed(SQLite::Database& database);
 
 }  // namespace millrace

@@ -27,7 +27,12 @@ class SqliteLedger final : public Ledger {
       : file_(file),
         database_(Open(file)),
         statements_(Guarded([&] { return LedgerStatements(database_); })) {
-    NoteLedgerOpened(database_, file_);
+    try {
+      Note();
+    } catch (const SQLite::Exception& error) {
+      LogWarning("the ledger cannot be written at present",
+                 {{"file", file_.string()}, {"error", error.what()}});
+    }
   }
 
   ~SqliteLedger() override { NoteLedgerClosed(database_); }
@@ -65,6 +70,7 @@ class SqliteLedger final : public Ledger {
   void Commit(const std::vector<LedgerChange>& changes) override {
     if (changes.empty()) return;
     Guarded([&] {
+      Note();
       SQLite::Transaction transaction(database_, SQLite::TransactionBehavior::IMMEDIATE);
       Highest highest;
       for (const LedgerChange& change : changes) {
@@ -78,6 +84,7 @@ class SqliteLedger final : public Ledger {
 
   void CheckWritable() override {
     Guarded([&] {
+      Note();
       SQLite::Transaction transaction(database_, SQLite::TransactionBehavior::IMMEDIATE);
       // Writes the row as it is; the commit is synced like any other.
       RaiseCounter("fence", Counter("fence"));
@@ -232,6 +239,11 @@ class SqliteLedger final : public Ledger {
     return std::move(*database);
   }
 
+  // Before anything is committed: its loss has to show.
+  void Note() {
+    if (!noted_) noted_ = NoteLedgerOpened(database_, file_);
+  }
+
   // Runs `body`; what SQLite or a row's content throws becomes an Error that names the file.
   template <typename Body>
   auto Guarded(Body body) -> decltype(body()) {
@@ -350,6 +362,7 @@ class SqliteLedger final : public Ledger {
   const std::filesystem::path file_;
   SQLite::Database database_;
   LedgerStatements statements_;
+  bool noted_ = false;  // in the file: that it is open
 };
 
 }  // namespace

@@ -1,11 +1,14 @@
 #include <SQLiteCpp/SQLiteCpp.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
 #include <fstream>
+#include <functional>
+#include <memory>
 
 #include "broker/ledger.h"
 #include "core/files.h"
@@ -29,7 +32,9 @@ class LedgerDamageTest : public testing::Test {
  protected:
   // Makes commits in another process, which is killed before it closes the ledger. Returns the ids
   // of the jobs, one a commit.
-  std::vector<std::string> CommitAndDie(int commits) {
+  // `open`: how that process opens the ledger.
+  std::vector<std::string> CommitAndDie(
+      int commits, const std::function<std::unique_ptr<Ledger>()>& open = nullptr) {
     std::vector<Job> jobs;
     std::vector<std::string> ids;
     for (int i = 0; i < commits; ++i) {
@@ -38,7 +43,7 @@ class LedgerDamageTest : public testing::Test {
     }
     const pid_t child = fork();
     if (child == 0) {
-      const auto ledger = OpenSqliteLedger(file_);
+      const auto ledger = open ? open() : OpenSqliteLedger(file_);
       for (const Job& job : jobs) ledger->Commit({InsertJob{job}});
       raise(SIGKILL);
     }
@@ -132,6 +137,24 @@ TEST_F(LedgerDamageTest, ALogThatIsGoneIsNoticed) {
   std::filesystem::remove(log_);
   EXPECT_THAT(Refusal(), AllOf(HasSubstr("write-ahead log"), HasSubstr("put it back")));
   // Again: refusing has not made it good.
+  EXPECT_THAT(Refusal(), HasSubstr("write-ahead log"));
+}
+
+TEST_F(LedgerDamageTest, ALogThatIsGoneIsNoticedAlsoAfterAStartOnAFullDisk) {
+  CommitAndClose(1);
+  CommitAndDie(1, [this] {
+    rlimit before{};
+    getrlimit(RLIMIT_FSIZE, &before);
+    rlimit limited = before;
+    // Room for what SQLite keeps beside the file, and none for the page that takes the note.
+    limited.rlim_cur = 32768;
+    signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &limited);
+    auto ledger = OpenSqliteLedger(file_);
+    setrlimit(RLIMIT_FSIZE, &before);
+    return ledger;
+  });
+  std::filesystem::remove(log_);
   EXPECT_THAT(Refusal(), HasSubstr("write-ahead log"));
 }
 

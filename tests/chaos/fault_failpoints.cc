@@ -72,6 +72,7 @@ FaultKind Meeting(const Place& place, bool kills) {
           .target = place.target,
           .least_ms = 4000,
           .most_ms = 4000,
+          .needs_it_running = true,
           .begin = [place, action](FaultScene& scene, size_t index, const Fault& fault) {
             const std::string count = std::to_string(1 + fault.random / 3 % place.passes);
             return std::make_unique<AtFailpoint>(scene, ProgramId{place.kind, index}, place.name,

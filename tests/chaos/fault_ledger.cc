@@ -119,6 +119,7 @@ FaultKind Damaging(const std::string& name, int signal_number, Damage damage) {
           .besides = {Target::kDisk},
           .least_ms = 10'000,
           .most_ms = 10'000,
+          .needs_it_running = true,
           .begin = [signal_number, damage](FaultScene& scene, size_t, const Fault& fault) {
             return std::make_unique<DamagedLedger>(scene, signal_number, damage, fault.random);
           }};

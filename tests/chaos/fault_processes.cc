@@ -27,14 +27,14 @@ FaultKind Killing(const Victim& victim) {
           .target = victim.target,
           .least_ms = 0,
           .most_ms = 800,
+          .needs_it_running = true,
           .begin = [kind = victim.kind](FaultScene& scene, size_t index, const Fault&) {
             const ProgramId id{kind, index};
-            const bool runs = scene.world.Running(id);
             scene.world.Hold(id);
             scene.world.Signal(id, SIGKILL);
-            return UndoneBy([id, runs](FaultScene& then) {
+            return UndoneBy([id](FaultScene& then) {
               then.world.LetGo(id);
-              return runs;
+              return true;
             });
           }};
 }
@@ -44,13 +44,13 @@ FaultKind Freezing(const Victim& victim) {
           .target = victim.target,
           .least_ms = 300,
           .most_ms = victim.longest_freeze_ms,
+          .needs_it_running = true,
           .begin = [kind = victim.kind](FaultScene& scene, size_t index, const Fault&) {
             const ProgramId id{kind, index};
-            const bool runs = scene.world.Running(id);
             scene.world.Signal(id, SIGSTOP);
-            return UndoneBy([id, runs](FaultScene& then) {
+            return UndoneBy([id](FaultScene& then) {
               then.world.Signal(id, SIGCONT);
-              return runs;
+              return true;
             });
           }};
 }
@@ -61,10 +61,10 @@ FaultKind Draining(const Victim& victim) {
           .target = victim.target,
           .least_ms = 0,
           .most_ms = 500,
+          .needs_it_running = true,
           .begin = [kind = victim.kind](FaultScene& scene, size_t index, const Fault&) {
-            const bool runs = scene.world.Running({kind, index});
             scene.world.Signal({kind, index}, SIGTERM);
-            return UndoneBy([runs](FaultScene&) { return runs; });
+            return UndoneBy([](FaultScene&) { return true; });
           }};
 }
 

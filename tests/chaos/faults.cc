@@ -22,6 +22,18 @@ size_t CountOf(Target target, const WorldOptions& options) {
   }
 }
 
+// REQUIRES: the target is a program.
+ProgramId VictimOf(Target target, size_t index) {
+  switch (target) {
+    case Target::kBroker:
+      return {ProgramKind::kBroker, 0};
+    case Target::kApi:
+      return {ProgramKind::kApi, index};
+    default:
+      return {ProgramKind::kWorker, index};
+  }
+}
+
 bool TroublesStorage(const std::vector<std::pair<Target, size_t>>& targets) {
   return std::ranges::count(targets, std::pair(Target::kDisk, size_t{0})) > 0;
 }
@@ -85,7 +97,7 @@ void FaultRunner::Step(size_t now_ms) {
   }
 }
 
-// False: a target of it is taken.
+// False: a target of it is taken, or not there at the moment.
 bool FaultRunner::Begin(const Fault& fault, size_t now_ms) {
   const FaultKind& kind = *std::ranges::find(kinds_, fault.kind, &FaultKind::name);
   const size_t index = fault.random % CountOf(kind.target, scene_.world.options());
@@ -94,6 +106,7 @@ bool FaultRunner::Begin(const Fault& fault, size_t now_ms) {
   for (const Target target : kind.besides) targets.emplace_back(target, 0);
   const auto is_taken = [this](const auto& target) { return taken_.contains(target); };
   if (std::ranges::any_of(targets, is_taken)) return false;
+  if (kind.needs_it_running && !scene_.world.Running(VictimOf(kind.target, index))) return false;
   if (auto begun = kind.begin(scene_, index, fault)) {
     if (TroublesStorage(targets)) scene_.world.SetStorageTrouble(true);
     taken_.insert(targets.begin(), targets.end());

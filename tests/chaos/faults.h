@@ -53,6 +53,8 @@ struct FaultKind {
   std::vector<Target> besides = {};  // takes hold of the first of these, too
   size_t least_ms = 0;               // it is left at work for at least this long
   size_t most_ms = 0;
+  // Whether it is of a running program, for which it waits. Not called for targets of other kinds.
+  bool needs_it_running = false;
   // Begins it. `index` says on which of the programs of its target.
   std::function<std::unique_ptr<ActiveFault>(FaultScene& scene, size_t index, const Fault& fault)>
       begin;
