@@ -53,7 +53,10 @@ TEST_F(BrokerJanitorTest, RemovesAWorkFolderWithoutALeaseAndNoOther) {
   const std::string job = SubmitJob(*client_);
   const Message assign = worker_->Expect("assign");
   const json finished = MakeFiles(*worker_, assign);
-  const fs::path orphan = media_->CreateWork(NewTaskId(), 7);
+  // It comes whole: the janitor may be at it before the next line.
+  const fs::path orphan = media_->WorkFolder(NewTaskId(), 7);
+  fs::create_directories(dir_.path() / "made" / "out");
+  fs::rename(dir_.path() / "made", orphan);
   AwaitGone(orphan);
   AwaitInventory();
   EXPECT_TRUE(fs::exists(media_->WorkFolder(assign.body["task"], assign.body["fence"])));
