@@ -39,12 +39,12 @@ void FileThread::Post(Work work, std::function<void()> done) {
 }
 
 void FileThread::RunDone() {
-  eventfd_t ignored = 0;
-  // Before the list is read: what is added after that makes it readable again.
-  (void)::eventfd_read(ready_.get(), &ignored);
   std::vector<std::function<void()>> done;
   {
+    // The descriptor is readable exactly while there is something in the list.
     const MutexLock lock(mutex_);
+    eventfd_t ignored = 0;
+    (void)::eventfd_read(ready_.get(), &ignored);
     done = std::exchange(done_, {});
   }
   for (const auto& run : done) run();
@@ -62,10 +62,8 @@ void FileThread::Run(const std::stop_token& stop) {
     }
     piece.work(stop);
     if (!piece.done) continue;
-    {
-      const MutexLock lock(mutex_);
-      done_.push_back(std::move(piece.done));
-    }
+    const MutexLock lock(mutex_);
+    done_.push_back(std::move(piece.done));
     (void)::eventfd_write(ready_.get(), 1);
   }
 }
