@@ -49,6 +49,7 @@ void BeginGeneration(Job& job) {
   job.published_fence = 0;
   job.warnings.clear();
   job.error = nullptr;
+  job.last_progress = {};
 }
 
 }  // namespace

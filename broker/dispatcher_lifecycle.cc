@@ -32,6 +32,11 @@ std::string WorkerToAvoid(const JobEntry& entry) {
   return ErrorOf(last).traits().retry == RetryClass::kCrash ? last.worker : "";
 }
 
+// What stays of the progress of an attempt that has ended.
+Progress PercentsOf(const Progress& progress) {
+  return {.percent = progress.percent, .outputs = progress.outputs};
+}
+
 // What the end of an attempt says about the machinery.
 AttemptEnd EndOf(const Error& error) {
   switch (error.traits().retry) {
@@ -108,8 +113,7 @@ void Dispatcher::Impl::EndAttempt(Draft& draft, TaskEntry& task, std::string_vie
   task.lease.reset();
   jobs_.SetDeadline(task, std::nullopt);
   // The percentage stays, for it never falls; nothing goes on at the old speed.
-  Progress& progress = task.job->progress;
-  progress = Progress{.percent = progress.percent, .outputs = std::move(progress.outputs)};
+  task.job->progress = PercentsOf(task.job->progress);
 }
 
 void Dispatcher::Impl::FinishTask(Draft& draft, TaskEntry& task, nlohmann::json manifest,
@@ -236,6 +240,9 @@ void Dispatcher::Impl::TryEffectLater(TaskEntry& task, Now now) {
 
 void Dispatcher::Impl::EndJob(Draft& draft, JobEntry& entry) {
   entry.job.finished_at = draft.now().wall;
+  if (entry.job.state != JobState::kSucceeded) {
+    entry.job.last_progress = PercentsOf(entry.progress);
+  }
   // A dead letter has copied what it needs. The folders go after the commit, so that it could be
   // written again until then.
   for (const Attempt& attempt : entry.attempts) {

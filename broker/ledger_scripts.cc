@@ -174,6 +174,8 @@ CREATE TABLE removed_events (
 //   before there was the column, nothing but its canary is known any more.
 // - purges are the purges of many, by the id that their clients chose.
 // - redrives_settled and purges_by_time are what retention walks.
+// - jobs.last_progress is what was shown of a job that ended without outputs. Of jobs that ended
+//   before there was the column it is not known.
 constexpr const char* kVersion3 = R"sql(
 ALTER TABLE redrives ADD COLUMN job_count INTEGER NOT NULL DEFAULT 0;
 UPDATE redrives SET job_count = json_array_length(waiting) + (canary <> '');
@@ -184,6 +186,7 @@ CREATE TABLE purges (
   created_at INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX purges_by_time ON purges (created_at, id);
+ALTER TABLE jobs ADD COLUMN last_progress TEXT;
 )sql";
 
 // Gives the jobs that died before there were letters in the ledger theirs.

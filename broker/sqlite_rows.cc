@@ -42,6 +42,11 @@ RedriveRecord::State ReadRedriveState(RowReader& row) {
   return *state;
 }
 
+// Null for most jobs: those that live, and those that succeeded.
+nlohmann::json LastProgressJson(const Job& job) {
+  return job.last_progress == Progress() ? nlohmann::json() : ToJson(job.last_progress);
+}
+
 }  // namespace
 
 JobState ReadJobState(RowReader& row) {
@@ -68,6 +73,7 @@ void BindInsertJob(Execution& execution, const Job& job) {
       .Json(job.error)
       .Text(job.idempotency_key)
       .Text(job.request_fingerprint)
+      .Json(LastProgressJson(job))
       .Text(job.request.input.upload);
 }
 
@@ -81,6 +87,7 @@ void BindUpdateJob(Execution& execution, const Job& job) {
       .Json(ArrayOf(job.files))
       .Json(ArrayOf(job.warnings))
       .Json(job.error)
+      .Json(LastProgressJson(job))
       .Text(job.id);
 }
 
@@ -176,6 +183,9 @@ Job ReadJob(Execution& execution) {
   job.error = row.Json();
   job.idempotency_key = row.Text();
   job.request_fingerprint = row.Text();
+  if (const nlohmann::json shown = row.Json(); !shown.is_null()) {
+    job.last_progress = ProgressFromJson(shown);
+  }
   return job;
 }
 

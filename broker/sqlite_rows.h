@@ -14,7 +14,8 @@ namespace millrace {
 
 inline constexpr const char* kJobColumns =
     "id, state, generation, external_id, created_at, started_at, finished_at, published_fence, "
-    "request, input_facts, media, files, warnings, error, idempotency_key, request_fingerprint";
+    "request, input_facts, media, files, warnings, error, idempotency_key, request_fingerprint, "
+    "last_progress";
 inline constexpr const char* kTaskColumns =
     "tasks.id, tasks.job_id, tasks.state, tasks.fence, tasks.attempts_spent, "
     "tasks.infrastructure_failures, tasks.crashed_workers, tasks.last_worker, tasks.due_at, "
@@ -34,10 +35,12 @@ inline constexpr const char* kPurgeColumns = "id, job_count, created_at";
 inline constexpr const char* kInsertJobSql =
     "INSERT INTO jobs (id, state, generation, external_id, created_at, started_at, finished_at, "
     "published_fence, request, input_facts, media, files, warnings, error, idempotency_key, "
-    "request_fingerprint, upload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    "request_fingerprint, last_progress, upload) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 inline constexpr const char* kUpdateJobSql =
     "UPDATE jobs SET state = ?, generation = ?, started_at = ?, finished_at = ?, "
-    "published_fence = ?, media = ?, files = ?, warnings = ?, error = ? WHERE id = ?";
+    "published_fence = ?, media = ?, files = ?, warnings = ?, error = ?, last_progress = ? "
+    "WHERE id = ?";
 inline constexpr const char* kReplaceRequestSql =
     "UPDATE jobs SET request = ?, upload = ? WHERE id = ?";
 inline constexpr const char* kInsertLabelSql =

@@ -131,12 +131,12 @@ std::string PhaseOf(const Job& job, const LiveJob& live) {
   }
 }
 
-int PercentOf(const Job& job, const LiveJob& live) {
+int PercentOf(const Job& job, const Progress& progress) {
   // 100 is kept for what a client can download.
-  return job.state == kSucceeded ? 100 : std::clamp(live.progress.percent, 0, 99);
+  return job.state == kSucceeded ? 100 : std::clamp(progress.percent, 0, 99);
 }
 
-nlohmann::json OutputViews(const Job& job, const LiveJob& live) {
+nlohmann::json OutputViews(const Job& job, const Progress& progress) {
   nlohmann::json views = nlohmann::json::array();
   for (const OutputSpec& output : job.request.spec.outputs) {
     nlohmann::json files = nlohmann::json::array();
@@ -147,7 +147,7 @@ nlohmann::json OutputViews(const Job& job, const LiveJob& live) {
       files.push_back(std::move(view));
     }
     int percent = 0;
-    for (const auto& [name, done] : live.progress.outputs) {
+    for (const auto& [name, done] : progress.outputs) {
       if (name == output.name) percent = std::clamp(done, 0, 99);
     }
     std::string state(NameOf(job.state));
@@ -310,7 +310,7 @@ nlohmann::json JobView(const Job& job, const LiveJob& live) {
   input["media"] = job.media;
   nlohmann::json warnings = nlohmann::json::array();
   for (const Warning& warning : job.warnings) warnings.push_back(ToJson(warning));
-  const Progress& progress = live.progress;
+  const Progress& progress = IsTerminal(job.state) ? job.last_progress : live.progress;
   nlohmann::json view = {
       {"id", job.id},
       {"external_id", OrNull(job.request.external_id)},
@@ -318,7 +318,7 @@ nlohmann::json JobView(const Job& job, const LiveJob& live) {
       {"phase", PhaseOf(job, live)},
       {"generation", job.generation},
       {"progress",
-       {{"percent", PercentOf(job, live)},
+       {{"percent", PercentOf(job, progress)},
         {"frames", progress.frames},
         {"fps", progress.fps},
         {"speed", progress.speed},
@@ -334,7 +334,7 @@ nlohmann::json JobView(const Job& job, const LiveJob& live) {
       {"started_at", OrNull(job.started_at)},
       {"finished_at", OrNull(job.finished_at)},
       {"retry_at", OrNull(live.retry_at)},
-      {"outputs", OutputViews(job, live)},
+      {"outputs", OutputViews(job, progress)},
       {"warnings", std::move(warnings)},
       {"error",
        job.error.is_null() ? nlohmann::json() : FailureProblemJson(ErrorFromJson(job.error))},

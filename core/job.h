@@ -97,6 +97,8 @@ struct Job {
   Fence published_fence = 0;            // which attempt's outputs are the job's; 0: none
   std::vector<Warning> warnings;
   nlohmann::json error;  // null, or ToJson(Error): why the job is dead, or waits for its retry
+  // How far it was when it ended without outputs: the percents that clients saw last.
+  Progress last_progress;
   // The Idempotency-Key that it was submitted with, and the SHA-256 of that request; empty: none.
   // Written once. At most one job of a ledger has a given key.
   std::string idempotency_key;

@@ -53,6 +53,37 @@ TEST_F(ProgressTest, NeverFallsOverRestartsLostAttemptsAndRetries) {
   EXPECT_EQ(Percent(id), 50);
 }
 
+TEST_F(ProgressTest, DeadJobKeepsWhatWasShown) {
+  Register("host/1");
+  const std::string id = Submit();
+  BeatAll("host/1", 40);
+  FailJob(id, ErrorCode::kNoStreams);
+  EXPECT_EQ(books.job(id).last_progress, Progress());
+  Buried(id);
+  ASSERT_EQ(State(id), JobState::kDead);
+  const Progress expected{.percent = 40, .phase = "", .eta_seconds = {}, .outputs = {{"web", 40}}};
+  EXPECT_EQ(books.job(id).last_progress, expected);
+}
+
+TEST_F(ProgressTest, CancelledJobKeepsWhatWasShown) {
+  Register("host/1");
+  const std::string running = Submit();
+  BeatAll("host/1", 40);
+  Cancel(running);
+  EXPECT_EQ(books.job(running).last_progress, Progress());
+  BeatAll("host/1", 60);
+  ReleaseJob(running, "cancelled");
+  ASSERT_EQ(State(running), JobState::kCancelled);
+  EXPECT_EQ(books.job(running).last_progress.percent, 40);
+
+  const std::string waiting = Submit();
+  BeatAll("host/1", 30);
+  FailJob(waiting, ErrorCode::kInputUnreadable);
+  Cancel(waiting);
+  ASSERT_EQ(State(waiting), JobState::kCancelled);
+  EXPECT_EQ(books.job(waiting).last_progress.percent, 30);
+}
+
 TEST_F(ProgressTest, StartsAtZeroInTheNextGenerationAlsoAfterARestart) {
   Register("host/1");
   const std::string id = Submit();
@@ -61,6 +92,7 @@ TEST_F(ProgressTest, StartsAtZeroInTheNextGenerationAlsoAfterARestart) {
   Buried(id);
   Redrive(id);
   EXPECT_EQ(Percent(id), 0);
+  EXPECT_EQ(books.job(id).last_progress, Progress());
   Restart();
   EXPECT_EQ(Percent(id), 0);
 }

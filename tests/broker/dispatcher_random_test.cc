@@ -306,8 +306,9 @@ class Walk : public Harness {
 
   void CheckPercents() {
     for (const auto& [id, job] : books.jobs()) {
-      if (IsTerminal(job.state)) continue;
-      const int percent = dispatcher->Live(id).progress.percent;
+      if (job.state == JobState::kSucceeded) continue;
+      const int percent =
+          IsTerminal(job.state) ? job.last_progress.percent : dispatcher->Live(id).progress.percent;
       int& before = percents_[{id, job.generation}];
       EXPECT_GE(percent, before);
       EXPECT_LE(percent, 99);

@@ -103,6 +103,8 @@ inline Job FullJob() {
   job.error = {{"code", "encode_failed"}, {"detail", "why"}};
   job.idempotency_key = "key-" + job.id;
   job.request_fingerprint = "f00d";
+  job.last_progress = {
+      .percent = 47, .phase = "", .eta_seconds = {}, .outputs = {{"web", 94}, {"tv", 0}}};
   return job;
 }
 
@@ -190,7 +192,8 @@ inline nlohmann::json Show(const Job& job) {
           {"warnings", warnings},
           {"error", job.error},
           {"idempotency_key", job.idempotency_key},
-          {"request_fingerprint", job.request_fingerprint}};
+          {"request_fingerprint", job.request_fingerprint},
+          {"last_progress", ToJson(job.last_progress)}};
 }
 
 inline nlohmann::json Show(const TaskRecord& task) {

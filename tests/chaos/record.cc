@@ -55,7 +55,7 @@ void Record::CheckAgainst(const JobRecord& known, const json& job) {
   const int generation = job.at("generation");
   const std::string state = job.at("state");
   if (const auto seen = known.percents.find(generation);
-      seen != known.percents.end() && percent < seen->second && !harness::HasEnded(job)) {
+      seen != known.percents.end() && percent < seen->second) {
     blame("percent never falls", "from " + std::to_string(seen->second) + " to " +
                                      std::to_string(percent) + " in " + state);
   }

@@ -256,7 +256,7 @@ std::vector<std::string> World::ArgumentsOf(const ProgramId& id) const {
     }
     default:
       add({"--worker-endpoint", links_.at(id)->endpoint(), "--name", NameOf(id)});
-      add({"--slots", std::to_string(options_.slots), "--threads", "1", "--stall-timeout", "10"});
+      add({"--slots", std::to_string(options_.slots), "--threads", "1", "--stall-timeout", "20"});
       add({"--drain-timeout", std::to_string(kDrainLimit.count())});
       break;
   }

@@ -161,6 +161,16 @@ TEST(JobView, KeepsOneHundredPercentForWhatCanBeDownloaded) {
   EXPECT_EQ(JobView(JobIn(kSucceeded), {})["progress"]["percent"], 100);
 }
 
+TEST(JobView, ShowsHowFarAJobWasThatEndedWithoutOutputs) {
+  for (const JobState state : {kDead, kCancelled}) {
+    Job job = JobIn(state);
+    job.last_progress = {.percent = 47, .phase = "", .eta_seconds = {}, .outputs = {{"web", 94}}};
+    const auto view = JobView(job, {});
+    EXPECT_EQ(view["progress"]["percent"], 47) << NameOf(state);
+    EXPECT_EQ(view["outputs"][0]["percent"], 94) << NameOf(state);
+  }
+}
+
 TEST(JobView, ListsFilesUnderTheirOutputAndNamesASkippedOne) {
   Job job = JobIn(kSucceeded);
   EXPECT_EQ(JobView(job, {})["outputs"][0]["state"], "skipped");
