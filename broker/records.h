@@ -145,7 +145,7 @@ using LedgerChange = std::variant<InsertJob, PutJob, ReplaceRequest, PutTask, Pu
 // Everything that has not ended, as the ledger has it: what a broker starts from.
 struct Snapshot {
   std::vector<Job> jobs;                // not in a terminal state, oldest first
-  std::vector<TaskRecord> tasks;        // of these jobs
+  std::vector<TaskRecord> tasks;        // of these jobs, by id
   std::vector<Attempt> attempts;        // of these jobs' current generation, by fence
   std::vector<RedriveRecord> redrives;  // that wait for their canary
   // Media that is known to crash encoders: the SHA-256 of the input of each open dead letter with
