@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "core/clock.h"
+#include "core/json_depth.h"
 
 namespace millrace {
 namespace {
@@ -15,26 +16,6 @@ bool IsJsonType(std::string_view content_type) {
   const std::string_view type = http::TrimmedOws(
       content_type.substr(0, std::min(content_type.find(';'), content_type.size())));
   return http::EqualsIgnoringCase(type, "application/json");
-}
-
-int DepthOf(std::string_view json) {
-  int depth = 0;
-  int deepest = 0;
-  bool in_string = false;
-  for (size_t i = 0; i < json.size(); ++i) {
-    const char c = json[i];
-    if (in_string) {
-      if (c == '\\') ++i;
-      if (c == '"') in_string = false;
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '{' || c == '[') {
-      deepest = std::max(deepest, ++depth);
-    } else if (c == '}' || c == ']') {
-      --depth;
-    }
-  }
-  return deepest;
 }
 
 // "[json.exception.parse_error.101] parse error at line 1, column 2: …" -> "line 1, column 2: …"
@@ -53,7 +34,7 @@ nlohmann::json ReadJsonBody(const http::Request& request) {
     throw Error(ErrorCode::kUnsupportedMediaType,
                 "this call takes a JSON object: send it with Content-Type: application/json");
   }
-  if (DepthOf(request.body) > kMaxJsonDepth) {
+  if (JsonDepth(request.body) > kMaxJsonDepth) {
     throw Error(ErrorCode::kInvalidRequest,
                 "the JSON is nested deeper than " + std::to_string(kMaxJsonDepth) + " levels");
   }

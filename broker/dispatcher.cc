@@ -107,6 +107,7 @@ Outcome Dispatcher::Impl::Conclude(Draft& draft) {
   FollowBreakers(draft.now());
   FillSlots(draft);
   FillProbeSlots(draft);
+  ReleaseRedrives(draft);
   return draft.Finish();
 }
 
@@ -135,7 +136,6 @@ Outcome Dispatcher::Impl::Resume(Now now) {
       }
     }
   });
-  ResumeRedrives(draft);
   return Conclude(draft);
 }
 
@@ -259,6 +259,9 @@ std::optional<MonotonicTime> Dispatcher::Impl::NextDeadline() const {
                             breakers_.NextChange(), spike_.NextChange()}) {
     if (other && (!next || *other < *next)) next = other;
   }
+  for (const auto& [id, redrive] : redrives_) {
+    if (IsReleasing(redrive) && (!next || next_release_ < *next)) next = next_release_;
+  }
   return next;
 }
 
@@ -278,9 +281,8 @@ Outcome Dispatcher::OnPurge(const std::string& route, const Message& message,
                             std::vector<DeadJob> jobs, Now now) {
   return impl_->OnPurge(route, message, std::move(jobs), now);
 }
-Outcome Dispatcher::OnDeadLoaded(const std::string& redrive_id, std::vector<DeadJob> jobs,
-                                 Now now) {
-  return impl_->OnDeadLoaded(redrive_id, std::move(jobs), now);
+Outcome Dispatcher::OnDeadLoaded(const LoadDead& asked, std::vector<DeadJob> jobs, Now now) {
+  return impl_->OnDeadLoaded(asked, std::move(jobs), now);
 }
 Outcome Dispatcher::OnExpired(std::vector<DeadJob> jobs, Now now) {
   return impl_->OnExpired(std::move(jobs), now);

@@ -143,7 +143,7 @@ class Dispatcher {
   Outcome OnPurge(const std::string& route, const Message& message, std::vector<DeadJob> jobs,
                   Now now);
   // The answer to LoadDead.
-  Outcome OnDeadLoaded(const std::string& redrive_id, std::vector<DeadJob> jobs, Now now);
+  Outcome OnDeadLoaded(const LoadDead& asked, std::vector<DeadJob> jobs, Now now);
   // These letters have been kept for as long as they should be: they leave the queue as `expired`
   // and their folders are removed. Jobs without an open letter are left out.
   Outcome OnExpired(std::vector<DeadJob> jobs, Now now);

@@ -23,7 +23,10 @@ void Dispatcher::Impl::NoteBreaker(Draft& draft, const std::string& worker, Atte
                                    const std::string& job) {
   const MonotonicTime now = draft.now().monotonic;
   if (end == AttemptEnd::kSucceeded) {
-    if (breakers_.OnSuccess(worker, now)) AnnounceWorker(draft, worker, "breaker_closed");
+    if (!breakers_.OnSuccess(worker, now)) return;
+    AnnounceWorker(draft, worker, "breaker_closed");
+    draft.Add(Warn{.text = "this worker is given jobs again, its trial succeeded",
+                   .fields = {{"worker", worker}}});
     return;
   }
   if (end != AttemptEnd::kFailed) return;

@@ -2,6 +2,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -67,7 +68,7 @@ class Dispatcher::Impl {
                     Now now);
   Outcome OnPurge(const std::string& route, const Message& message, std::vector<DeadJob> jobs,
                   Now now);
-  Outcome OnDeadLoaded(const std::string& redrive_id, std::vector<DeadJob> jobs, Now now);
+  Outcome OnDeadLoaded(const LoadDead& asked, std::vector<DeadJob> jobs, Now now);
   Outcome OnExpired(std::vector<DeadJob> jobs, Now now);
   Outcome OnWorker(const std::string& peer, const Message& message, Now now, Heard heard);
   Outcome OnPublished(const std::string& task_id, Fence fence, Now now);
@@ -105,6 +106,8 @@ class Dispatcher::Impl {
   std::optional<Error> RefusalOf(size_t count, int64_t bytes, MonotonicTime now) const;
   // When a client that was refused may find room.
   int SecondsUntilRoom(MonotonicTime now) const;
+  // Jobs that no worker has.
+  size_t WaitingCount() const;
   // Puts a new job into the queue, or, if its input is known to be poison, on the way to its grave.
   void Admit(Draft& draft, JobEntry& entry);
 
@@ -138,9 +141,12 @@ class Dispatcher::Impl {
   // dispatcher_redrives.cc
   void OnRedriveMany(Draft& draft, const std::string& route, const Message& message,
                      std::vector<DeadJob> jobs);
-  // Goes on with the redrives whose canary this job was.
+  // Stops the redrives whose canary this job was, unless it has succeeded.
   void OnCanaryEnded(Draft& draft, const JobEntry& entry);
-  void ResumeRedrives(Draft& draft);
+  // Asks for the jobs of redrives whose canary has succeeded, as many as there is room for.
+  void ReleaseRedrives(Draft& draft);
+  bool IsReleasing(const RedriveRecord& redrive) const;
+  void RedriveReleased(Draft& draft, DeadJob dead, const RedriveRecord& redrive);
 
   // dispatcher_workers.cc
   void OnRegister(Draft& draft, const std::string& peer, const Message& message);
@@ -226,7 +232,9 @@ class Dispatcher::Impl {
   WorkerBreakers breakers_;
   FailureSpike spike_;
   WallTime retries_paused_until_{};                // as clients see it
-  std::map<std::string, RedriveRecord> redrives_;  // that wait for their canary, by id
+  std::map<std::string, RedriveRecord> redrives_;  // that wait for their canary or room, by id
+  std::set<std::string> loading_;                  // redrives whose jobs are being read
+  MonotonicTime next_release_{};                   // not before
   std::optional<int64_t> free_bytes_;
   Fence last_fence_ = 0;
   int64_t last_sequence_ = 0;

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "broker/dispatcher_impl.h"
@@ -6,10 +7,17 @@
 #include "core/id.h"
 
 // Many dead letters that are redriven at once. Behind a canary they wait in the ledger alone: they
-// stay dead until it has succeeded.
+// stay dead until it has succeeded, and then until there is room for them in the queue and on the
+// disk, as for any job.
 
 namespace millrace {
 namespace {
+
+// Of a redrive, so that nobody else waits for long while they are read from the ledger.
+constexpr size_t kMostReleasedAtOnce = 500;
+constexpr auto kReleasePause = std::chrono::milliseconds(50);
+// After a try for which there was no room.
+constexpr auto kFullPause = std::chrono::seconds(1);
 
 struct RedriveMany {
   std::string redrive_id;
@@ -94,8 +102,7 @@ void Dispatcher::Impl::OnCanaryEnded(Draft& draft, const JobEntry& entry) {
       continue;
     }
     if (entry.job.state == JobState::kSucceeded) {
-      draft.Add(LoadDead{.redrive_id = redrive.id, .job_ids = redrive.waiting});
-      ++at;
+      ++at;  // ReleaseRedrives() goes on with it
       continue;
     }
     redrive.state = RedriveRecord::State::kStopped;
@@ -109,36 +116,66 @@ void Dispatcher::Impl::OnCanaryEnded(Draft& draft, const JobEntry& entry) {
   }
 }
 
-void Dispatcher::Impl::ResumeRedrives(Draft& draft) {
+void Dispatcher::Impl::ReleaseRedrives(Draft& draft) {
+  const MonotonicTime now = draft.now().monotonic;
   for (const auto& [id, redrive] : redrives_) {
-    // One that had not succeeded would have stopped the redrive in the same commit.
-    if (jobs_.Find(redrive.canary) != nullptr) continue;
-    draft.Add(LoadDead{.redrive_id = id, .job_ids = redrive.waiting});
+    if (now < next_release_ || !IsReleasing(redrive)) continue;
+    if (RefusalOf(1, 0, now)) {
+      next_release_ = now + kFullPause;
+      return;
+    }
+    loading_.insert(id);
+    const size_t room = options_.max_queued - WaitingCount();
+    const size_t count = std::min({redrive.waiting.size(), room, kMostReleasedAtOnce});
+    const auto last = redrive.waiting.begin() + static_cast<ptrdiff_t>(count);
+    draft.Add(LoadDead{.redrive_id = id, .job_ids = {redrive.waiting.begin(), last}});
   }
 }
 
-Outcome Dispatcher::Impl::OnDeadLoaded(const std::string& redrive_id, std::vector<DeadJob> jobs,
-                                       Now now) {
+bool Dispatcher::Impl::IsReleasing(const RedriveRecord& redrive) const {
+  // One whose canary has ended otherwise was stopped in the same commit.
+  const JobEntry* canary = jobs_.Find(redrive.canary);
+  const bool ended = canary == nullptr || IsTerminal(canary->job.state);
+  return ended && !loading_.contains(redrive.id);
+}
+
+Outcome Dispatcher::Impl::OnDeadLoaded(const LoadDead& asked, std::vector<DeadJob> jobs, Now now) {
   Draft draft(now, jobs_, last_sequence_);
-  const auto found = redrives_.find(redrive_id);
+  loading_.erase(asked.redrive_id);
+  const auto found = redrives_.find(asked.redrive_id);
   if (found == redrives_.end()) return draft.Finish();
-  RedriveRecord redrive = std::move(found->second);
-  redrives_.erase(found);
+  RedriveRecord& redrive = found->second;
+  std::set<std::string> settled(asked.job_ids.begin(), asked.job_ids.end());
+  next_release_ = now.monotonic + kReleasePause;
   for (DeadJob& dead : Open(std::move(jobs))) {
-    const std::string job_id = dead.job.id;
-    try {
-      Redrive(draft, std::move(dead), redrive.patch);
-    } catch (const Error& error) {
-      // Its spec has changed since the patch was checked.
-      draft.Add(
-          Warn{.text = "job not redriven, the patch does not fit it any more",
-               .fields = {{"redrive", redrive_id}, {"job", job_id}, {"error", ToJson(error)}}});
+    if (!RefusalOf(1, PredictOutputBytes(dead.job), now.monotonic)) {
+      RedriveReleased(draft, std::move(dead), redrive);
+      continue;
     }
+    settled.erase(dead.job.id);
+    next_release_ = now.monotonic + kFullPause;
+  }
+  const size_t gone =
+      std::erase_if(redrive.waiting, [&](const std::string& id) { return settled.contains(id); });
+  if (!redrive.waiting.empty()) {
+    if (gone > 0) draft.Put(redrive);
+    return Conclude(draft);
   }
   redrive.state = RedriveRecord::State::kReleased;
-  redrive.waiting.clear();
   draft.Put(std::move(redrive));
+  redrives_.erase(found);
   return Conclude(draft);
+}
+
+void Dispatcher::Impl::RedriveReleased(Draft& draft, DeadJob dead, const RedriveRecord& redrive) {
+  const std::string job_id = dead.job.id;
+  try {
+    Redrive(draft, std::move(dead), redrive.patch);
+  } catch (const Error& error) {
+    // Its spec has changed since the patch was checked.
+    draft.Add(Warn{.text = "job not redriven, the patch does not fit it any more",
+                   .fields = {{"redrive", redrive.id}, {"job", job_id}, {"error", ToJson(error)}}});
+  }
 }
 
 }  // namespace millrace

@@ -67,7 +67,7 @@ void EffectRunner::Store(const std::vector<Effect>& effects, Dispatcher& dispatc
     } else if (const auto* bury = std::get_if<Bury>(&effect)) {
       BeginBurial(*bury);
     } else if (const auto* discard = std::get_if<DiscardWork>(&effect)) {
-      Discard(*discard);
+      BeginDiscard(*discard);
     } else if (const auto* removal = std::get_if<RemoveDeadLetter>(&effect)) {
       BeginRemoval(*removal);
     }
@@ -123,12 +123,17 @@ void EffectRunner::TakeBuried(Dispatcher& dispatcher, const std::function<Now()>
   }
 }
 
-void EffectRunner::Discard(const DiscardWork& discard) {
-  const std::optional<Error> error =
-      ErrorOf([&] { media_.DiscardWork(discard.task_id, discard.fence); });
-  if (!error) return;
-  LogWarning("work folder not removed",
-             {{"task", discard.task_id}, {"fence", discard.fence}, {"error", ToJson(*error)}});
+void EffectRunner::BeginDiscard(const DiscardWork& discard) {
+  files_.Post(
+      [this, discard](const std::stop_token&) {
+        const std::optional<Error> error =
+            ErrorOf([&] { media_.DiscardWork(discard.task_id, discard.fence); });
+        if (!error) return;
+        LogWarning(
+            "work folder not removed",
+            {{"task", discard.task_id}, {"fence", discard.fence}, {"error", ToJson(*error)}});
+      },
+      {});
 }
 
 void EffectRunner::BeginRemoval(const RemoveDeadLetter& removal) {

@@ -52,7 +52,7 @@ class EffectRunner {
   Outcome Publish(const PublishOutputs& publish, Dispatcher& dispatcher,
                   const std::function<Now()>& now);
   void BeginBurial(const Bury& bury);
-  void Discard(const DiscardWork& discard);
+  void BeginDiscard(const DiscardWork& discard);
   void BeginRemoval(const RemoveDeadLetter& removal);
 
   Sockets& sockets_;

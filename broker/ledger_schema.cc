@@ -157,11 +157,9 @@ bool NoteLedgerOpened(SQLite::Database& database, const std::filesystem::path& f
     if (error.getErrorCode() != SQLITE_READONLY) throw;
     // Where SQLite may not open a file for writing, be it for a moment, it opens it for reading,
     // and stays with that. Such a connection would never take anything again.
-    throw Error(ErrorCode::kStorageError,
-                "the ledger " + file.string() +
-                    " or its write-ahead log can be read but not written: see that the disk is "
-                    "well and not full, and that both files belong to this user",
-                {{"path", file.string()}});
+    throw ReadOnlyLedger("the ledger " + file.string() +
+                         " or its write-ahead log can be read but not written: see that the disk "
+                         "is well and not full, and that both files belong to this user");
   }
 }
 

@@ -280,8 +280,7 @@ void Broker::NoteProgress(const std::vector<Effect>& effects) {
 
 Outcome Broker::Load(const LoadDead& load) {
   try {
-    return dispatcher_->OnDeadLoaded(load.redrive_id, ReadDeadJobs(*ledger_, load.job_ids),
-                                     ReadClock());
+    return dispatcher_->OnDeadLoaded(load, ReadDeadJobs(*ledger_, load.job_ids), ReadClock());
   } catch (const Error& error) {
     // Made anew, the dispatcher asks for them again.
     Suspend(error);

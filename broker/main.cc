@@ -34,16 +34,18 @@ void AddKeepingSettings(SettingsParser& parser, Settings& settings) {
   JanitorOptions& janitor = settings.janitor;
   parser.Add("min-free-bytes", settings.dispatcher.min_free_bytes,
              "Room on the disk of the media store below which new jobs are refused; 0: never");
-  parser.Add("keep-finished", janitor.keep_finished,
-             "How long succeeded and cancelled jobs and their outputs are kept; 0: for ever");
-  parser.Add(
+  parser.AddFromZero(
+      "keep-finished", janitor.keep_finished,
+      "How long succeeded and cancelled jobs and their outputs are kept; 0: for ever");
+  parser.AddFromZero(
       "keep-dead", janitor.keep_dead,
       "How long dead letters are kept, and as long again what is known of them; 0: for ever");
-  parser.Add("keep-uploads", janitor.keep_uploads,
-             "How long uploads that no job names are kept; 0: for ever");
-  parser.Add("keep-events", janitor.keep_events,
-             "How long the events of jobs that are gone, and redrives and purges of many, are "
-             "kept; 0: for ever");
+  parser.AddFromZero("keep-uploads", janitor.keep_uploads,
+                     "How long uploads that no job names are kept; 0: for ever");
+  parser.AddFromZero(
+      "keep-events", janitor.keep_events,
+      "How long the events of jobs that are gone, and redrives and purges of many, are "
+      "kept; 0: for ever");
   parser.Add("tidy-every", janitor.every, "Time between two rounds of removing what is not needed");
 }
 
@@ -52,9 +54,10 @@ void AddSettings(SettingsParser& parser, Settings& settings) {
   DispatcherOptions& dispatcher = settings.dispatcher;
   parser.Add("lease", dispatcher.lease, "Silence after which a worker's tasks are given to others");
   parser.Add("beat", dispatcher.beat, "Time between a worker's beats; well below the lease");
-  parser.Add("reconnect", dispatcher.reconnect,
-             "Time for a worker whose connection closed to come back before its tasks are given to "
-             "others");
+  parser.AddFromZero(
+      "reconnect", dispatcher.reconnect,
+      "Time for a worker whose connection closed to come back before its tasks are given to "
+      "others");
   parser.Add("retry-base", dispatcher.retry_base,
              "Longest wait before the first retry of a task; doubles with each");
   parser.Add("retry-cap", dispatcher.retry_cap, "Longest wait before any retry");
@@ -109,9 +112,6 @@ void CheckSettings(Settings& settings) {
   if (settings.dispatcher.beat * 2 >= settings.dispatcher.lease) {
     refuse("--lease must be more than twice --beat");
   }
-  if (settings.dispatcher.reconnect < std::chrono::milliseconds(0)) {
-    refuse("--reconnect starts at 0");
-  }
   if (settings.dispatcher.retry_cap < settings.dispatcher.retry_base) {
     refuse("--retry-cap must not be less than --retry-base");
   }
@@ -125,12 +125,6 @@ void CheckSettings(Settings& settings) {
   }
   if (settings.dispatcher.min_free_bytes < 0) refuse("--min-free-bytes starts at 0");
   JanitorOptions& janitor = settings.janitor;
-  for (const auto& [name, time] :
-       {std::pair("keep-finished", janitor.keep_finished),
-        std::pair("keep-dead", janitor.keep_dead), std::pair("keep-uploads", janitor.keep_uploads),
-        std::pair("keep-events", janitor.keep_events)}) {
-    if (time < std::chrono::milliseconds(0)) refuse(std::string("--") + name + " starts at 0");
-  }
   if (janitor.every < std::chrono::seconds(1)) refuse("--tidy-every must be at least 1");
   janitor.lease = settings.dispatcher.lease;
   settings.dispatcher.max_queued = static_cast<size_t>(settings.max_queued);

@@ -85,7 +85,8 @@ void ProgressLog::Note(const std::string& job_id, int generation, int percent) {
 void ProgressLog::Forget(const std::string& job_id) { shown_.erase(job_id); }
 
 void ProgressLog::Flush() {
-  if (unwritten_.empty()) return;
+  // What a full disk has kept from it is written as soon as there is room.
+  if (unwritten_.empty() && (file_ || shown_.empty())) return;
   const std::string text = std::exchange(unwritten_, {});
   // Twice: jobs that are there in great number must not have it made anew each time.
   if (bytes_ + text.size() > std::max(kMaxBytes, 2 * compacted_bytes_)) {
@@ -113,6 +114,7 @@ void ProgressLog::Compact() {
     bytes_ = compacted_bytes_ = content.size();
     warned_ = false;
   } catch (const Error& error) {
+    file_.Reset();  // it lacks what was to be written
     Warn(error.what());
   }
 }

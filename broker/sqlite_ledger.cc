@@ -18,8 +18,15 @@ namespace {
 
 // The jobs that a starting broker loads. Without the hint SQLite may walk the whole history.
 constexpr const char* kFromOpenJobs = " FROM jobs INDEXED BY jobs_by_state ";
-constexpr const char* kOpenJobs =
-    "jobs.state IN ('queued', 'running', 'publishing', 'retry_wait', 'cancelling')";
+std::string OpenJobs() {
+  std::string names;
+  for (int i = 0; i <= static_cast<int>(JobState::kDead); ++i) {
+    const auto state = static_cast<JobState>(i);
+    if (IsTerminal(state)) continue;
+    names += (names.empty() ? "'" : ", '") + std::string(NameOf(state)) + "'";
+  }
+  return "jobs.state IN (" + names + ")";
+}
 
 // How long a commit waits for somebody who writes to the file by hand.
 constexpr int kBusyMilliseconds = 1000;
@@ -46,18 +53,18 @@ class SqliteLedger final : public Ledger {
       SQLite::Transaction transaction(database_);
       Snapshot snapshot;
       snapshot.jobs = ReadAll(
-          std::string("SELECT ") + kJobColumns + kFromOpenJobs + "WHERE " + kOpenJobs, ReadJob);
+          std::string("SELECT ") + kJobColumns + kFromOpenJobs + "WHERE " + OpenJobs(), ReadJob);
       // Here, as SQLite would sort whole rows.
       std::ranges::sort(snapshot.jobs, {},
                         [](const Job& job) { return std::tie(job.created_at, job.id); });
       snapshot.tasks = ReadAll(std::string("SELECT ") + kTaskColumns + kFromOpenJobs +
-                                   "JOIN tasks ON tasks.job_id = jobs.id WHERE " + kOpenJobs +
+                                   "JOIN tasks ON tasks.job_id = jobs.id WHERE " + OpenJobs() +
                                    " ORDER BY tasks.id",
                                ReadTask);
       snapshot.attempts = ReadAll(std::string("SELECT ") + kAttemptColumns + kFromOpenJobs +
                                       "JOIN tasks ON tasks.job_id = jobs.id "
                                       "JOIN attempts ON attempts.task_id = tasks.id WHERE " +
-                                      kOpenJobs +
+                                      OpenJobs() +
                                       " AND attempts.generation = jobs.generation "
                                       "ORDER BY attempts.fence",
                                   ReadAttempt);

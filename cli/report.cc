@@ -212,6 +212,14 @@ std::string PresetsTable(const json& presets) {
   return FormatTable(rows);
 }
 
+// "idle", or "idle, breaker open": too much has failed there, it is given nothing.
+std::string WorkerState(const json& worker) {
+  const std::string breaker = Text(Member(worker, "breaker"), "state");
+  const std::string state = Text(worker, "state");
+  if (breaker.empty() || breaker == "closed") return state;
+  return state + ", breaker " + (breaker == "half_open" ? "half-open" : breaker);
+}
+
 std::string WorkersTable(const json& workers) {
   std::vector<std::vector<std::string>> rows = {
       {"WORKER", "STATE", "BUSY", "CORES", "LAST BEAT", "TASKS"}};
@@ -220,7 +228,7 @@ std::string WorkersTable(const json& workers) {
     for (const json& task : Member(worker, "tasks")) {
       tasks.push_back(Text(task, "job") + " " + Text(task, "percent") + "%");
     }
-    rows.push_back({Text(worker, "name"), Text(worker, "state"),
+    rows.push_back({Text(worker, "name"), WorkerState(worker),
                     Text(worker, "busy_slots") + "/" + Text(worker, "slots"), Text(worker, "cores"),
                     fmt::format("{:.0f} s ago", Number(worker, "last_beat_seconds")),
                     Joined(tasks, ", ")});

@@ -93,7 +93,7 @@ std::vector<SupervisedProgram> Programs(const UpOptions& options, const Meeting&
   for (int number = 1; number <= options.workers; ++number) {
     std::vector<std::string> arguments =
         with({"--name", HostName() + "/" + std::to_string(number), "--drain-timeout",
-              std::to_string(std::max(Seconds(options.drain_timeout), 0.001))});
+              std::to_string(Seconds(options.drain_timeout))});
     if (options.slots > 0) {
       arguments.insert(arguments.end(), {"--slots", std::to_string(options.slots)});
     }

@@ -164,9 +164,10 @@ class FolderMediaStore final : public MediaStore {
       CreateFolders(place.parent_path());
       RemoveTree(place);
       Rename(made, place);
-      SyncFolder(place.parent_path());
-      SyncFolder(outputs_);
     }
+    // Also of what an earlier try has renamed: its sync may have failed.
+    SyncFolder(place.parent_path());
+    SyncFolder(outputs_);
     DiscardWork(task, fence);
     return true;
   }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/json_depth.h"
+
 namespace millrace {
 namespace {
 
@@ -13,30 +15,6 @@ constexpr size_t kFrames = 4;
 
 bool IsPrintable(std::string_view text) {
   return std::ranges::all_of(text, [](char c) { return c > 0x20 && c < 0x7f; });
-}
-
-// Counted before parsing: copying and printing a document go as deep as it does, and so must not be
-// asked to by a stranger.
-bool IsTooDeep(std::string_view text) {
-  int depth = 0;
-  bool in_string = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      if (c == '\\') {
-        ++i;
-      } else if (c == '"') {
-        in_string = false;
-      }
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '{' || c == '[') {
-      if (++depth > kMaxBodyDepth) return true;
-    } else if (c == '}' || c == ']') {
-      --depth;
-    }
-  }
-  return false;
 }
 
 }  // namespace
@@ -67,7 +45,7 @@ Message DecodeMessage(const Frames& frames) {
   if (frames[3].size() > kMaxBodyBytes) {
     Refuse("the body has more than " + std::to_string(kMaxBodyBytes) + " bytes");
   }
-  if (IsTooDeep(frames[3])) {
+  if (JsonDepth(frames[3]) > kMaxBodyDepth) {
     Refuse("the body is nested deeper than " + std::to_string(kMaxBodyDepth) + " levels");
   }
   message.body = nlohmann::json::parse(frames[3], nullptr, /*allow_exceptions=*/false);

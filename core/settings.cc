@@ -70,6 +70,18 @@ struct SettingsParser::Impl {
     return all;
   }
 
+  void AddSeconds(const std::string& name, std::chrono::milliseconds& target,
+                  const std::string& help, double least) {
+    const auto assign = [&target](const double& seconds) {
+      target = std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000));
+    };
+    const double seconds = static_cast<double>(target.count()) / 1000;
+    app.add_option_function<double>("--" + name, assign, help + ", in seconds")
+        ->envname(EnvironmentName(name))
+        ->check(CLI::Range(least, 1e9))
+        ->default_str(CLI::detail::to_string(seconds));
+  }
+
   CLI::App app;
 };
 
@@ -105,14 +117,12 @@ void SettingsParser::Add(const std::string& name, double& target, const std::str
 
 void SettingsParser::Add(const std::string& name, std::chrono::milliseconds& target,
                          const std::string& help) {
-  const auto assign = [&target](const double& seconds) {
-    target = std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000));
-  };
-  const double seconds = static_cast<double>(target.count()) / 1000;
-  impl_->app.add_option_function<double>("--" + name, assign, help + ", in seconds")
-      ->envname(EnvironmentName(name))
-      ->check(CLI::Range(0.001, 1e9))
-      ->default_str(CLI::detail::to_string(seconds));
+  impl_->AddSeconds(name, target, help, 0.001);
+}
+
+void SettingsParser::AddFromZero(const std::string& name, std::chrono::milliseconds& target,
+                                 const std::string& help) {
+  impl_->AddSeconds(name, target, help, 0);
 }
 
 void SettingsParser::Add(const std::string& name, std::vector<std::string>& target,

@@ -27,8 +27,11 @@ class SettingsParser {
   void Add(const std::string& name, int& target, const std::string& help);
   void Add(const std::string& name, int64_t& target, const std::string& help);
   void Add(const std::string& name, double& target, const std::string& help);
-  // In seconds on the command line, fractions allowed.
+  // In seconds on the command line, fractions allowed; at least a thousandth.
   void Add(const std::string& name, std::chrono::milliseconds& target, const std::string& help);
+  // The same, and 0 as well.
+  void AddFromZero(const std::string& name, std::chrono::milliseconds& target,
+                   const std::string& help);
   void Add(const std::string& name, std::vector<std::string>& target, const std::string& help);
   void AddFlag(const std::string& name, bool& target, const std::string& help);
   void AddPositional(const std::string& name, std::string& target, const std::string& help);

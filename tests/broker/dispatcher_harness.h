@@ -161,7 +161,7 @@ class Harness {
     Do(dispatcher->OnExpired(DeadJobs(ids), now()));
   }
   void Load(const LoadDead& load) {
-    Do(dispatcher->OnDeadLoaded(load.redrive_id, DeadJobs(load.job_ids), now()));
+    Do(dispatcher->OnDeadLoaded(load, DeadJobs(load.job_ids), now()));
   }
 
   // --- workers; the instance of worker "host/1" is "host/1#1" unless a test says otherwise

@@ -71,6 +71,16 @@ TEST_F(ProgressLogTest, StaysSmall) {
   EXPECT_THAT(Shown(), ElementsAre(Pair(job_.id, 1)));
 }
 
+TEST_F(ProgressLogTest, MakesUpForWhatCouldNotBeWritten) {
+  std::ofstream(dir_.path() / "run") << "a file where the folder should be";
+  ProgressLog log(file_);
+  log.Note(job_.id, 1, 10);
+  log.Flush();
+  fs::remove(dir_.path() / "run");
+  log.Flush();
+  EXPECT_THAT(Shown(), ElementsAre(Pair(job_.id, 10)));
+}
+
 TEST_F(ProgressLogTest, IsNoErrorWhereItCannotBeWritten) {
   std::ofstream(dir_.path() / "run") << "a file where the folder should be";
   ProgressLog log(file_);

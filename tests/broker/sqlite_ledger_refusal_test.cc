@@ -82,8 +82,7 @@ TEST_F(SqliteLedgerRefusalTest, RefusesAConnectionThatWillNeverWrite) {
   try {
     NoteLedgerOpened(database, file_);
     ADD_FAILURE() << "was taken";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ErrorCode::kStorageError);
+  } catch (const ReadOnlyLedger& error) {
     EXPECT_THAT(error.what(), AllOf(HasSubstr(file_.string()), HasSubstr("not written")));
   }
 }

@@ -60,6 +60,19 @@ class Checker {
       Blame("bad media is no success", one, one.record.kind->name);
     }
     if (state == "dead") CheckReason(one);
+    CheckPercent(one, state == "succeeded");
+  }
+
+  void CheckPercent(const JobEvidence& one, bool succeeded) {
+    const int percent = one.job.at("progress").at("percent");
+    const auto seen = one.record.percents.find(one.job.at("generation").get<int>());
+    if (seen != one.record.percents.end() && percent < seen->second) {
+      Blame("percent never falls", one,
+            std::to_string(seen->second) + " was seen, it ended at " + std::to_string(percent));
+    }
+    if ((percent == 100) != succeeded) {
+      Blame("100 percent means that the outputs are there", one, std::to_string(percent));
+    }
   }
 
   // The faults are over, and what they killed has been redriven.

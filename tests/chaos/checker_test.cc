@@ -43,7 +43,11 @@ class CheckerTest : public testing::Test {
     reference_.outputs["good"]["web.mp4"] = "aa";
     JobEvidence good;
     good.record = {.id = "job_1", .key = "k1", .kind = &kGood, .input_sha256 = "11"};
-    good.job = {{"id", "job_1"}, {"state", "succeeded"}, {"generation", 1}, {"max_attempts", 20}};
+    good.job = {{"id", "job_1"},
+                {"state", "succeeded"},
+                {"generation", 1},
+                {"progress", {{"percent", 100}}},
+                {"max_attempts", 20}};
     good.attempts = json::array({Attempt(1, "succeeded")});
     good.events =
         json::array({Event(1, "submit", "queued"), Event(2, "start", "running"),
@@ -51,11 +55,9 @@ class CheckerTest : public testing::Test {
     good.files = {{.path = "web.mp4", .claimed_sha256 = "aa", .sha256 = "aa", .decodes = true}};
     JobEvidence bad;
     bad.record = {.id = "job_2", .key = "k2", .kind = &kBad, .input_sha256 = "22"};
-    bad.job = {{"id", "job_2"},
-               {"state", "dead"},
-               {"generation", 1},
-               {"max_attempts", 20},
-               {"error", {{"code", "not_media"}}}};
+    bad.job = {{"id", "job_2"},      {"state", "dead"},
+               {"generation", 1},    {"progress", {{"percent", 40}}},
+               {"max_attempts", 20}, {"error", {{"code", "not_media"}}}};
     bad.attempts = json::array({Attempt(2, "failed")});
     bad.events = json::array(
         {Event(5, "submit", "queued"), Event(6, "start", "running"), Event(7, "bury", "dead")});
@@ -124,6 +126,16 @@ TEST_F(CheckerTest, NoticesThatGoodMediaDied) {
 TEST_F(CheckerTest, NoticesThatBadMediaDiedOfSomethingElse) {
   bad().job["error"]["code"] = bad().dead_letter["report"]["error"]["code"] = "internal";
   ExpectViolated("good media succeeds and bad media says why");
+}
+
+TEST_F(CheckerTest, NoticesAPercentageThatWasLostAtTheEnd) {
+  bad().record.percents = {{1, 41}};
+  ExpectViolated("percent never falls");
+}
+
+TEST_F(CheckerTest, NoticesADeadJobOfAHundredPercent) {
+  bad().job["progress"]["percent"] = 100;
+  ExpectViolated("100 percent means that the outputs are there");
 }
 
 TEST_F(CheckerTest, NoticesThatAFenceWasGivenOutTwice) {

@@ -37,6 +37,7 @@ struct FixedEpisode {
 const std::vector<FixedEpisode>& FixedSet() {
   static const std::vector<FixedEpisode> all = {
       {.seed = 30004, .seconds = 45, .kinds = {}},
+      {.seed = 1006, .seconds = 30, .kinds = {}},
       {.seed = 2, .seconds = 20, .kinds = {"kill_", "freeze_", "drain_", "rolling_restart"}},
       {.seed = 3, .seconds = 25, .kinds = {"broker.", "api.", "worker."}},
       {.seed = 4, .seconds = 20, .kinds = {"cut_", "lose_", "duplicate_", "replay_", "break_"}},

@@ -1,6 +1,7 @@
 #include "core/media_store.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <fstream>
 
@@ -109,6 +110,35 @@ TEST_F(MediaStoreTest, CompletesAPublishingThatWasInterruptedAnywhere) {
   store_->CreateWork("tsk_1", 7);
   EXPECT_TRUE(store_->Publish("tsk_1", job, 7, manifest)) << "with the work folder still there";
   EXPECT_EQ(ReadWholeFile(store_->FindOutput(job, 7, "web.mp4").value()), "movie");
+}
+
+// Nothing can be opened while it lives; so nothing can be synced.
+class NoFiles {
+ public:
+  NoFiles() {
+    getrlimit(RLIMIT_NOFILE, &before_);
+    rlimit none = before_;
+    none.rlim_cur = 0;
+    setrlimit(RLIMIT_NOFILE, &none);
+  }
+  ~NoFiles() { setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
+TEST_F(MediaStoreTest, SyncsAgainWhatAnEarlierTryHasRenamed) {
+  const std::string job = NewJobId();
+  const Manifest manifest = Finish("tsk_1", 7, "movie");
+  ASSERT_TRUE(store_->Publish("tsk_1", job, 7, manifest));
+  const NoFiles limit;
+  try {
+    store_->Publish("tsk_1", job, 7, manifest);
+    ADD_FAILURE() << "it may lose its place again";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kStorageError);
+    EXPECT_NE(std::string(error.what()).find(job), std::string::npos) << error.what();
+  }
 }
 
 TEST_F(MediaStoreTest, DoesNotPublishFilesThatAreMissingOrShort) {

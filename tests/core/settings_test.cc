@@ -15,6 +15,7 @@ struct Values {
   std::string name = "default";
   int count = 1;
   std::chrono::milliseconds wait{1500};
+  std::chrono::milliseconds keep{2500};
   std::filesystem::path folder = "here";
   bool quiet = false;
   std::vector<std::string> labels;
@@ -25,6 +26,7 @@ std::optional<int> Parse(Values& values, std::vector<std::string> arguments) {
   parser.Add("some-name", values.name, "a name");
   parser.Add("count", values.count, "a count");
   parser.Add("wait", values.wait, "a time");
+  parser.AddFromZero("keep", values.keep, "a time");
   parser.Add("folder", values.folder, "a folder");
   parser.AddFlag("quiet", values.quiet, "a flag");
   parser.Add("label", values.labels, "labels");
@@ -55,6 +57,18 @@ TEST(Settings, PrefersTheFlagToTheEnvironmentAndThatToTheFile) {
   EXPECT_EQ(values.name, "flag");
   EXPECT_EQ(values.count, 4);
   EXPECT_EQ(values.wait, std::chrono::milliseconds(250));
+}
+
+TEST(Settings, TakesZeroSecondsWhereThatMeansSomething) {
+  Values values;
+  EXPECT_EQ(Parse(values, {"--keep", "0"}), std::nullopt);
+  EXPECT_EQ(values.keep, std::chrono::milliseconds(0));
+  for (const char* wrong : {"--wait=0", "--keep=-1", "--keep=2e9"}) {
+    testing::internal::CaptureStderr();
+    EXPECT_EQ(Parse(values, {wrong}), 2) << wrong;
+    EXPECT_NE(testing::internal::GetCapturedStderr().find(std::string(wrong).substr(0, 6)),
+              std::string::npos);
+  }
 }
 
 TEST(Settings, ReadsFlagsFoldersAndLists) {

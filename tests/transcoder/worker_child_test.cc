@@ -50,6 +50,28 @@ TEST(ParseReportTest, RefusesWhatIsNoReport) {
   }
 }
 
+TEST(ParseReportTest, RefusesWhatWouldBeTooMuchForAMessageOrAStack) {
+  const auto media = [](const std::string& text) {
+    return R"({"type":"media","media":)" + text + "}";
+  };
+  const std::string deep =
+      std::string(kMaxReportDepth - 1, '[') + std::string(kMaxReportDepth - 1, ']');
+  EXPECT_NO_THROW(ParseReport(media(deep)));
+  EXPECT_THROW(ParseReport(media("[" + deep + "]")), Error);
+  EXPECT_THROW(ParseReport(media(std::string(1'000'000, '['))), Error);
+  EXPECT_NO_THROW(ParseReport(media('"' + std::string(kMaxMediaBytes - 2, 'x') + '"')));
+  EXPECT_THROW(ParseReport(media('"' + std::string(kMaxMediaBytes, 'x') + '"')), Error);
+  // Numbers that are printed longer than they were written.
+  std::string numbers = "[1e9";
+  while (numbers.size() < kMaxMediaBytes / 2) numbers += ",1e9";
+  EXPECT_THROW(ParseReport(media(numbers + "]")), Error);
+
+  nlohmann::json progress = {{"type", "progress"}, {"progress", ToJson(Progress())}};
+  EXPECT_NO_THROW(ParseReport(progress.dump()));
+  progress["progress"]["phase"] = std::string(kMaxProgressBytes, 'x');
+  EXPECT_THROW(ParseReport(progress.dump()), Error);
+}
+
 TEST(ParseReportTest, ReadsTheErrorOfATask) {
   const Report report =
       ParseReport(R"({"type":"error","error":{"code":"no_streams","detail":"only subtitles"}})");

@@ -114,6 +114,28 @@ TEST_F(SessionBeatTest, TellsTheMediaUntilABeatWithItWasAnswered) {
   EXPECT_TRUE(NextBeat().body.at("tasks").at(0).contains("media"));
 }
 
+TEST_F(SessionBeatTest, TellsTheMediaOfSeveralTasksInSeveralBeatsWhereItIsMuch) {
+  Register();
+  const std::array leases{kLease, Lease{.task = "tsk_b", .fence = 8}};
+  for (const Lease& lease : leases) {
+    Assign(lease);
+    session_.OnMedia(lease, std::string(kMaxBodyBytes / 7, 'x'));
+  }
+  const auto carry = [](const Message& beat) {
+    std::vector<bool> carries;
+    for (const auto& task : beat.body.at("tasks")) carries.push_back(task.contains("media"));
+    return carries;
+  };
+  EXPECT_THAT(carry(NextBeat()), ElementsAre(true, false));
+  const Message first = NextBeat();
+  EXPECT_THAT(carry(first), ElementsAre(true, false));
+  AnswerBeat(first);
+  const Message second = NextBeat();
+  EXPECT_THAT(carry(second), ElementsAre(false, true));
+  AnswerBeat(second);
+  EXPECT_THAT(carry(NextBeat()), ElementsAre(false, false));
+}
+
 // --- The end of a lease --------------------------------------------------------------------------
 
 TEST_F(SessionBeatTest, StopsItsTasksWhenALeasePassesSinceTheAnsweredBeatWasSent) {

@@ -10,11 +10,20 @@ namespace {
 
 using nlohmann::json;
 
-json TagsOf(const AVDictionary* tags) {
+// Of a whole file, keys and values together. The facts of an input travel in messages beside those
+// of others, and a file may have hundreds of streams with tags of their own.
+constexpr size_t kMostTagBytes = 32 * 1024;
+
+// `room` is what is left of that.
+json TagsOf(const AVDictionary* tags, size_t& room) {
   json found = json::object();
   const AVDictionaryEntry* tag = nullptr;
   while ((tag = av_dict_get(tags, "", tag, AV_DICT_IGNORE_SUFFIX)) != nullptr) {
-    if (found.size() < 64) found[tag->key] = std::string(tag->value).substr(0, 1000);
+    const std::string key(tag->key);
+    std::string value = std::string(tag->value).substr(0, 1000);
+    if (found.size() >= 64 || key.size() + value.size() > room) continue;
+    room -= key.size() + value.size();
+    found[key] = std::move(value);
   }
   return found;
 }
@@ -74,7 +83,7 @@ void DescribeAudio(const AVCodecParameters& codec, json& to) {
   to["channel_layout"] = ChannelLayout(codec.ch_layout).Name();
 }
 
-json DescribeStream(const AVFormatContext& format, AVStream* stream) {
+json DescribeStream(const AVFormatContext& format, AVStream* stream, size_t& tag_room) {
   const AVCodecParameters& codec = *stream->codecpar;
   json to = {{"index", stream->index},
              {"kind", TextOrNull(av_get_media_type_string(codec.codec_type))},
@@ -82,7 +91,7 @@ json DescribeStream(const AVFormatContext& format, AVStream* stream) {
              {"profile", TextOrNull(avcodec_profile_name(codec.codec_id, codec.profile))},
              {"default", (stream->disposition & AV_DISPOSITION_DEFAULT) != 0},
              {"encrypted", IsEncrypted(*stream)},
-             {"tags", TagsOf(stream->metadata)}};
+             {"tags", TagsOf(stream->metadata, tag_room)}};
   to["bitrate_bps"] = codec.bit_rate > 0 ? json(codec.bit_rate) : json();
   to["duration_seconds"] = stream->duration != AV_NOPTS_VALUE
                                ? RoundedOrNull(ToSeconds(stream->duration, stream->time_base))
@@ -96,14 +105,17 @@ json DescribeStream(const AVFormatContext& format, AVStream* stream) {
 
 json DescribeMedia(const InputFile& input) {
   const AVFormatContext& format = input.format();
-  json media = {
-      {"format", format.iformat->name},  {"format_name", TextOrNull(format.iformat->long_name)},
-      {"bytes", input.io().size()},      {"chapters", format.nb_chapters},
-      {"tags", TagsOf(format.metadata)}, {"streams", json::array()}};
+  size_t tag_room = kMostTagBytes;
+  json media = {{"format", format.iformat->name},
+                {"format_name", TextOrNull(format.iformat->long_name)},
+                {"bytes", input.io().size()},
+                {"chapters", format.nb_chapters},
+                {"tags", TagsOf(format.metadata, tag_room)},
+                {"streams", json::array()}};
   media["duration_seconds"] = RoundedOrNull(input.HeaderSeconds().value_or(0));
   media["bitrate_bps"] = format.bit_rate > 0 ? json(format.bit_rate) : json();
   for (unsigned i = 0; i < format.nb_streams; ++i) {
-    media["streams"].push_back(DescribeStream(format, format.streams[i]));
+    media["streams"].push_back(DescribeStream(format, format.streams[i], tag_room));
   }
   return media;
 }

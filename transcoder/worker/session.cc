@@ -24,6 +24,8 @@ constexpr auto kFirstBeatTime = 5s;
 // and then its goodbye.
 constexpr auto kLastReportsPatience = 5s;
 constexpr auto kGoodbyePatience = 1s;
+// What one beat tells of inputs; the others' follows when it was answered. More than one has.
+constexpr size_t kMaxBeatMediaBytes = kMaxBodyBytes / 4;
 constexpr size_t kRememberedQuestions = 256;
 constexpr size_t kRememberedEnds = 64;
 
@@ -33,6 +35,10 @@ std::vector<Lease> LeasesFrom(const nlohmann::json& body, const char* key) {
     leases.push_back(LeaseFromJson(lease));
   }
   return leases;
+}
+
+size_t SizeOf(const nlohmann::json& json) {
+  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).size();
 }
 
 std::chrono::milliseconds SecondsFrom(const nlohmann::json& json) {
@@ -266,12 +272,18 @@ void Session::SendBeat() {
   beat_at_ = clock_.Now();
   changed_ = false;
   nlohmann::json tasks = nlohmann::json::array();
+  size_t media_bytes = 0;
   for (auto& [lease, held] : leases_) {
     nlohmann::json task = ToJson(lease);
     task["progress"] = ToJson(held.progress);
     if (!held.media.is_null() && !held.media_known) {
-      task["media"] = held.media;
-      if (!held.media_told) held.media_told = asked_count_ + 1;  // this beat
+      media_bytes += SizeOf(held.media);
+      if (media_bytes <= kMaxBeatMediaBytes) {
+        task["media"] = held.media;
+        if (!held.media_told) held.media_told = asked_count_ + 1;  // this beat
+      } else {
+        held.media_told.reset();  // when the broker knows that of the others
+      }
     }
     tasks.push_back(std::move(task));
   }

@@ -47,8 +47,8 @@ void AddWorkerSettings(SettingsParser& parser, WorkerSettings& settings) {
              "File that is touched whenever the broker has answered, for health checks");
   parser.Add("stall-timeout", settings.stall_timeout,
              "An encoder that makes no progress for this long is killed");
-  parser.Add("drain-timeout", settings.drain_timeout,
-             "How long running tasks may take to finish after SIGTERM");
+  parser.AddFromZero("drain-timeout", settings.drain_timeout,
+                     "How long running tasks may take to finish after SIGTERM");
 }
 
 void FinishWorkerSettings(WorkerSettings& settings) {

@@ -25,7 +25,14 @@ struct ReportResult {
 };
 using Report = std::variant<ReportStarted, ReportMedia, Progress, ReportResult, Error>;
 
-// Throws Error{kProtocolError} saying what is wrong with the line.
+// What a worker passes on in one message together with what its other encoders say, or walks down
+// while it copies and prints it.
+inline constexpr int kMaxReportDepth = kMaxBodyDepth / 2;
+inline constexpr size_t kMaxMediaBytes = kMaxBodyBytes / 8;  // facts of an input, as JSON
+inline constexpr size_t kMaxProgressBytes = 64 * 1024;       // a report of progress
+
+// Throws Error{kProtocolError} saying what is wrong with the line, or that it is larger or nested
+// deeper than the limits above.
 Report ParseReport(std::string_view line);
 
 // Cuts a stream of bytes into lines. Holds at most one line of kMaxReportLineBytes; what is longer
