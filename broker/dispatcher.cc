@@ -107,7 +107,6 @@ Outcome Dispatcher::Impl::Conclude(Draft& draft) {
   FollowBreakers(draft.now());
   FillSlots(draft);
   FillProbeSlots(draft);
-  ReleaseRedrives(draft);
   return draft.Finish();
 }
 
@@ -136,6 +135,7 @@ Outcome Dispatcher::Impl::Resume(Now now) {
       }
     }
   });
+  ResumeRedrives(draft);
   return Conclude(draft);
 }
 
@@ -258,9 +258,6 @@ std::optional<MonotonicTime> Dispatcher::Impl::NextDeadline() const {
   for (const auto& other : {workers_.NextLoss(Patience()), probes_.NextDeadline(),
                             breakers_.NextChange(), spike_.NextChange()}) {
     if (other && (!next || *other < *next)) next = other;
-  }
-  for (const auto& [id, redrive] : redrives_) {
-    if (IsReleasing(redrive) && (!next || next_release_ < *next)) next = next_release_;
   }
   return next;
 }

@@ -106,7 +106,7 @@ void Dispatcher::Impl::Admit(Draft& draft, JobEntry& entry) {
 std::optional<Error> Dispatcher::Impl::RefusalOf(size_t count, int64_t bytes,
                                                  MonotonicTime now) const {
   if (draining_) return Error(ErrorCode::kDraining, "the broker is shutting down");
-  const size_t waiting = WaitingCount();
+  const size_t waiting = jobs_.CountOf(JobState::kQueued) + jobs_.CountOf(JobState::kRetryWait);
   if (waiting + count > options_.max_queued) {
     return Error(ErrorCode::kQueueFull,
                  std::to_string(waiting) + " jobs are waiting already, of at most " +
@@ -126,10 +126,6 @@ std::optional<Error> Dispatcher::Impl::RefusalOf(size_t count, int64_t bytes,
          {"min_free_bytes", options_.min_free_bytes}});
   }
   return std::nullopt;
-}
-
-size_t Dispatcher::Impl::WaitingCount() const {
-  return jobs_.CountOf(JobState::kQueued) + jobs_.CountOf(JobState::kRetryWait);
 }
 
 int Dispatcher::Impl::SecondsUntilRoom(MonotonicTime now) const {

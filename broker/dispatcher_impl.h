@@ -2,7 +2,6 @@
 
 #include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -106,8 +105,6 @@ class Dispatcher::Impl {
   std::optional<Error> RefusalOf(size_t count, int64_t bytes, MonotonicTime now) const;
   // When a client that was refused may find room.
   int SecondsUntilRoom(MonotonicTime now) const;
-  // Jobs that no worker has.
-  size_t WaitingCount() const;
   // Puts a new job into the queue, or, if its input is known to be poison, on the way to its grave.
   void Admit(Draft& draft, JobEntry& entry);
 
@@ -141,12 +138,11 @@ class Dispatcher::Impl {
   // dispatcher_redrives.cc
   void OnRedriveMany(Draft& draft, const std::string& route, const Message& message,
                      std::vector<DeadJob> jobs);
-  // Stops the redrives whose canary this job was, unless it has succeeded.
+  // Goes on with the redrives whose canary this job was.
   void OnCanaryEnded(Draft& draft, const JobEntry& entry);
-  // Asks for the jobs of redrives whose canary has succeeded, as many as there is room for.
-  void ReleaseRedrives(Draft& draft);
-  bool IsReleasing(const RedriveRecord& redrive) const;
-  void RedriveReleased(Draft& draft, DeadJob dead, const RedriveRecord& redrive);
+  // No redrive waits for this job any more, as it lives again.
+  void LeaveRedrives(Draft& draft, const std::string& job_id);
+  void ResumeRedrives(Draft& draft);
 
   // dispatcher_workers.cc
   void OnRegister(Draft& draft, const std::string& peer, const Message& message);
@@ -232,9 +228,7 @@ class Dispatcher::Impl {
   WorkerBreakers breakers_;
   FailureSpike spike_;
   WallTime retries_paused_until_{};                // as clients see it
-  std::map<std::string, RedriveRecord> redrives_;  // that wait for their canary or room, by id
-  std::set<std::string> loading_;                  // redrives whose jobs are being read
-  MonotonicTime next_release_{};                   // not before
+  std::map<std::string, RedriveRecord> redrives_;  // that wait for their canary, by id
   std::optional<int64_t> free_bytes_;
   Fence last_fence_ = 0;
   int64_t last_sequence_ = 0;

@@ -127,6 +127,7 @@ JobEntry& Dispatcher::Impl::Redrive(Draft& draft, DeadJob dead, const nlohmann::
   AnnounceLetter(draft, letter, "redriven", sequence);
   if (was_poison) poison_.Forget(letter.input_sha256, letter.job_id);
   draft.Put(std::move(letter));
+  LeaveRedrives(draft, entry.job.id);
   return entry;
 }
 

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <set>
 #include <utility>
 
 #include "broker/dispatcher_impl.h"
@@ -7,17 +6,10 @@
 #include "core/id.h"
 
 // Many dead letters that are redriven at once. Behind a canary they wait in the ledger alone: they
-// stay dead until it has succeeded, and then until there is room for them in the queue and on the
-// disk, as for any job.
+// stay dead until it has succeeded.
 
 namespace millrace {
 namespace {
-
-// Of a redrive, so that nobody else waits for long while they are read from the ledger.
-constexpr size_t kMostReleasedAtOnce = 500;
-constexpr auto kReleasePause = std::chrono::milliseconds(50);
-// After a try for which there was no room.
-constexpr auto kFullPause = std::chrono::seconds(1);
 
 struct RedriveMany {
   std::string redrive_id;
@@ -67,10 +59,10 @@ void Dispatcher::Impl::OnRedriveMany(Draft& draft, const std::string& route, con
     draft.Reply(route, RedriveReply(message, count, nullptr));
     return;
   }
-  const size_t first = asked.canary ? 1 : open.size();
+  // Also those that will wait for a canary: there is no asking once more when it has succeeded.
   int64_t bytes = 0;
-  for (size_t i = 0; i < first; ++i) bytes += PredictOutputBytes(open[i].job);
-  if (auto refusal = RefusalOf(first, bytes, draft.now().monotonic)) {
+  for (const DeadJob& dead : open) bytes += PredictOutputBytes(dead.job);
+  if (auto refusal = RefusalOf(open.size(), bytes, draft.now().monotonic)) {
     Refuse(draft, route, message, *refusal);
     return;
   }
@@ -89,6 +81,7 @@ void Dispatcher::Impl::OnRedriveMany(Draft& draft, const std::string& route, con
     for (size_t i = 1; i < open.size(); ++i) record.waiting.push_back(open[i].job.id);
     redrives_[record.id] = record;
   }
+  const size_t first = asked.canary ? 1 : open.size();
   for (size_t i = 0; i < first; ++i) Redrive(draft, std::move(open[i]), asked.patch);
   draft.Reply(route, RedriveReply(message, count, ToJson(record)));
   draft.Put(std::move(record));
@@ -102,7 +95,8 @@ void Dispatcher::Impl::OnCanaryEnded(Draft& draft, const JobEntry& entry) {
       continue;
     }
     if (entry.job.state == JobState::kSucceeded) {
-      ++at;  // ReleaseRedrives() goes on with it
+      draft.Add(LoadDead{.redrive_id = redrive.id, .job_ids = redrive.waiting});
+      ++at;
       continue;
     }
     redrive.state = RedriveRecord::State::kStopped;
@@ -116,66 +110,41 @@ void Dispatcher::Impl::OnCanaryEnded(Draft& draft, const JobEntry& entry) {
   }
 }
 
-void Dispatcher::Impl::ReleaseRedrives(Draft& draft) {
-  const MonotonicTime now = draft.now().monotonic;
-  for (const auto& [id, redrive] : redrives_) {
-    if (now < next_release_ || !IsReleasing(redrive)) continue;
-    if (RefusalOf(1, 0, now)) {
-      next_release_ = now + kFullPause;
-      return;
-    }
-    loading_.insert(id);
-    const size_t room = options_.max_queued - WaitingCount();
-    const size_t count = std::min({redrive.waiting.size(), room, kMostReleasedAtOnce});
-    const auto last = redrive.waiting.begin() + static_cast<ptrdiff_t>(count);
-    draft.Add(LoadDead{.redrive_id = id, .job_ids = {redrive.waiting.begin(), last}});
+void Dispatcher::Impl::LeaveRedrives(Draft& draft, const std::string& job_id) {
+  for (auto& [id, redrive] : redrives_) {
+    if (std::erase(redrive.waiting, job_id) > 0) draft.Put(redrive);
   }
 }
 
-bool Dispatcher::Impl::IsReleasing(const RedriveRecord& redrive) const {
-  // One whose canary has ended otherwise was stopped in the same commit.
-  const JobEntry* canary = jobs_.Find(redrive.canary);
-  const bool ended = canary == nullptr || IsTerminal(canary->job.state);
-  return ended && !loading_.contains(redrive.id);
+void Dispatcher::Impl::ResumeRedrives(Draft& draft) {
+  for (const auto& [id, redrive] : redrives_) {
+    // One that had not succeeded would have stopped the redrive in the same commit.
+    if (jobs_.Find(redrive.canary) != nullptr) continue;
+    draft.Add(LoadDead{.redrive_id = id, .job_ids = redrive.waiting});
+  }
 }
 
 Outcome Dispatcher::Impl::OnDeadLoaded(const LoadDead& asked, std::vector<DeadJob> jobs, Now now) {
   Draft draft(now, jobs_, last_sequence_);
-  loading_.erase(asked.redrive_id);
   const auto found = redrives_.find(asked.redrive_id);
   if (found == redrives_.end()) return draft.Finish();
-  RedriveRecord& redrive = found->second;
-  std::set<std::string> settled(asked.job_ids.begin(), asked.job_ids.end());
-  next_release_ = now.monotonic + kReleasePause;
+  RedriveRecord redrive = std::move(found->second);
+  redrives_.erase(found);
   for (DeadJob& dead : Open(std::move(jobs))) {
-    if (!RefusalOf(1, PredictOutputBytes(dead.job), now.monotonic)) {
-      RedriveReleased(draft, std::move(dead), redrive);
-      continue;
+    const std::string job_id = dead.job.id;
+    try {
+      Redrive(draft, std::move(dead), redrive.patch);
+    } catch (const Error& error) {
+      // Its spec has changed since the patch was checked.
+      draft.Add(
+          Warn{.text = "job not redriven, the patch does not fit it any more",
+               .fields = {{"redrive", redrive.id}, {"job", job_id}, {"error", ToJson(error)}}});
     }
-    settled.erase(dead.job.id);
-    next_release_ = now.monotonic + kFullPause;
-  }
-  const size_t gone =
-      std::erase_if(redrive.waiting, [&](const std::string& id) { return settled.contains(id); });
-  if (!redrive.waiting.empty()) {
-    if (gone > 0) draft.Put(redrive);
-    return Conclude(draft);
   }
   redrive.state = RedriveRecord::State::kReleased;
+  redrive.waiting.clear();
   draft.Put(std::move(redrive));
-  redrives_.erase(found);
   return Conclude(draft);
-}
-
-void Dispatcher::Impl::RedriveReleased(Draft& draft, DeadJob dead, const RedriveRecord& redrive) {
-  const std::string job_id = dead.job.id;
-  try {
-    Redrive(draft, std::move(dead), redrive.patch);
-  } catch (const Error& error) {
-    // Its spec has changed since the patch was checked.
-    draft.Add(Warn{.text = "job not redriven, the patch does not fit it any more",
-                   .fields = {{"redrive", redrive.id}, {"job", job_id}, {"error", ToJson(error)}}});
-  }
 }
 
 }  // namespace millrace

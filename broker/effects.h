@@ -17,9 +17,9 @@
 namespace millrace {
 
 // Does what committed outcomes ask for. Owned by the broker's loop, which calls Send() first, so
-// that no reply waits for files to be moved, and Store() afterwards. Dead letters are written and
-// removed by the file thread, as an input may have to be copied for them; TakeBuried() tells how
-// that went.
+// that no reply waits for files to be moved, and Store() afterwards. What
+// may take long is done by the file thread: dead letters are written there, as an input may have to
+// be copied for them (TakeBuried() tells how that went), and they and work folders are removed.
 class EffectRunner {
  public:
   using Report = std::function<void(Outcome)>;
@@ -33,8 +33,8 @@ class EffectRunner {
   // connection turned out to be broken.
   std::vector<std::string> Send(const std::vector<Effect>& effects);
 
-  // Publishes and discards, in order, and hands what the dispatcher makes of each result to
-  // `report`; begins to bury and to remove dead letters. What asks for neither is left out.
+  // Publishes, in order, and hands what the dispatcher makes of each result to `report`; begins to
+  // bury, to discard and to remove dead letters. What asks for neither is left out.
   void Store(const std::vector<Effect>& effects, Dispatcher& dispatcher,
              const std::function<Now()>& now, const Report& report);
 

@@ -10,8 +10,15 @@
 
 namespace millrace {
 
+// A ledger that will never write again, whatever becomes of the disk. No Error, which would stand
+// for something that may work when it is tried again: the broker ends, and is started anew.
+class ReadOnlyLedger final : public std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 // What is true, on disk. Owned by the broker's loop and used by its thread alone; the broker is the
-// only writer. Every method throws Error{kStorageError}, {kStorageFull} or {kLedgerCorrupt}.
+// only writer. Every method throws Error{kStorageError}, {kStorageFull} or {kLedgerCorrupt};
+// Commit() and CheckWritable() also ReadOnlyLedger.
 class Ledger {
  public:
   virtual ~Ledger() = default;

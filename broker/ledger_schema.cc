@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <string>
 
+#include "broker/ledger.h"
 #include "broker/ledger_log_check.h"
 #include "broker/ledger_scripts.h"
 #include "broker/sqlite_statement.h"

@@ -3,7 +3,6 @@
 #include <SQLiteCpp/SQLiteCpp.h>
 
 #include <filesystem>
-#include <stdexcept>
 
 namespace millrace {
 
@@ -35,16 +34,10 @@ int LedgerSchemaVersion();
 // message names the file and what to do. REQUIRES: `database` has not been used yet.
 void PrepareLedger(SQLite::Database& database, const std::filesystem::path& file);
 
-// The connection will never write, whatever becomes of the disk. No Error, which would stand for
-// something that may work when it is tried again: the broker ends, and is started anew.
-class ReadOnlyLedger final : public std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-
 // Notes in the file that its last commits may be in the write-ahead log from now on, so that the
 // loss of the log is noticed at the next start. False: a foreign reader keeps the note in the log
 // for now. Throws SQLite::Exception where it cannot be written: nothing may be committed then, as
-// it could be lost unnoticed; and ReadOnlyLedger.
+// it could be lost unnoticed; and ReadOnlyLedger (ledger.h).
 bool NoteLedgerOpened(SQLite::Database& database, const std::filesystem::path& file);
 // Notes that they no longer are: the last commit before the connection is closed. Does not throw:
 // where the note cannot be written, the log stays.

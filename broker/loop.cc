@@ -170,6 +170,8 @@ bool Broker::Take(const Received& received, Batch& batch) {
   } catch (const Error& error) {
     Refuse(received, error);
     return true;
+  } catch (const ReadOnlyLedger&) {
+    throw;
   } catch (const std::exception& error) {
     LogError("a message was not expected to fail so", {{"error", error.what()}});
     Refuse(received, Error(ErrorCode::kInternal, error.what()));

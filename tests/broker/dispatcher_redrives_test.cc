@@ -1,5 +1,6 @@
 #include <gmock/gmock.h>
 
+#include "broker/size_prediction.h"
 #include "tests/broker/dispatcher_harness.h"
 
 namespace millrace::dispatching {
@@ -172,57 +173,35 @@ TEST_F(RedrivesTest, RefusesMoreThanTheQueueHolds) {
   EXPECT_EQ(ReplyCode(), "queue_full");
   EXPECT_THAT(books.OpenLetters(), SizeIs(3));
   RedriveMany(id_, jobs, Canary());
+  EXPECT_EQ(ReplyCode(), "queue_full");
+  RedriveMany(id_, {jobs[0], jobs[1]}, Canary());
   EXPECT_EQ(ReplyCode(), "ok");
 }
 
-TEST_F(RedrivesTest, ReleasesAsManyAsThereIsRoomFor) {
-  const auto jobs = DieAll(5);
-  options.max_queued = 2;
-  Start();
-  Register("host/1");
-  RedriveMany(id_, jobs, Canary());
-  Succeed(jobs[0]);
-  ASSERT_THAT(All<LoadDead>(), SizeIs(1));
-  EXPECT_THAT(All<LoadDead>()[0].job_ids, ElementsAre(jobs[1], jobs[2]));
-  Load(All<LoadDead>()[0]);
-  EXPECT_EQ(StateOf(jobs[1]), JobState::kRunning);
-  EXPECT_EQ(StateOf(jobs[2]), JobState::kQueued);
-  EXPECT_EQ(books.redrive(id_).state, State::kWaiting);
-  EXPECT_THAT(books.redrive(id_).waiting, ElementsAre(jobs[3], jobs[4]));
-  // There is room for one more, and then for none until a job is begun.
-  Advance(std::chrono::milliseconds(50));
-  Load(All<LoadDead>().at(0));
-  EXPECT_EQ(StateOf(jobs[3]), JobState::kQueued);
-  Advance(1s);
-  EXPECT_THAT(All<LoadDead>(), IsEmpty());
-  Restart();
-  EXPECT_THAT(All<LoadDead>(), IsEmpty());
-  Worker("host/1#1", "register",
-         RegisterBody("host/1", 1, Names({{TaskOf(jobs[1]).id, FenceOf(jobs[1])}})));
-  Succeed(jobs[1]);
-  ASSERT_TRUE(dispatcher->NextDeadline().has_value());
-  Advance(1s);
-  Load(All<LoadDead>().at(0));
-  EXPECT_EQ(StateOf(jobs[4]), JobState::kQueued);
-  EXPECT_EQ(books.redrive(id_).state, State::kReleased);
-}
-
-TEST_F(RedrivesTest, WaitsForRoomOnTheDisk) {
+TEST_F(RedrivesTest, RefusesMoreThanTheDiskHolds) {
   const auto jobs = DieAll(2);
   options.min_free_bytes = 1000;
   Start();
-  Register("host/1");
-  dispatcher->SetDisk(int64_t{1} << 50);
+  const int64_t each = PredictOutputBytes(books.job(jobs[0]));
+  dispatcher->SetDisk(1000 + 2 * each - 1);
   RedriveMany(id_, jobs, Canary());
-  dispatcher->SetDisk(10);
+  EXPECT_EQ(ReplyCode(), "storage_full");
+  dispatcher->SetDisk(1000 + 2 * each);
+  RedriveMany(id_, jobs, Canary());
+  EXPECT_EQ(ReplyCode(), "ok");
+}
+
+TEST_F(RedrivesTest, LeavesALaterDeathOfAWaitingJobAlone) {
+  const auto jobs = DieAll(2);
+  RedriveMany(id_, jobs, Canary());
+  Redrive(jobs[1]);
+  EXPECT_THAT(books.redrive(id_).waiting, IsEmpty());
   Succeed(jobs[0]);
-  EXPECT_THAT(All<LoadDead>(), IsEmpty());
-  Advance(1s);
-  EXPECT_THAT(All<LoadDead>(), IsEmpty());
-  dispatcher->SetDisk(int64_t{1} << 50);
-  Advance(1s);
   Load(All<LoadDead>().at(0));
-  EXPECT_EQ(StateOf(jobs[1]), JobState::kRunning);
+  FailJob(jobs[1], ErrorCode::kNoStreams);
+  Buried(jobs[1]);
+  EXPECT_EQ(StateOf(jobs[1]), JobState::kDead);
+  EXPECT_EQ(books.job(jobs[1]).generation, 2);
   EXPECT_EQ(books.redrive(id_).state, State::kReleased);
 }
 

@@ -7,28 +7,30 @@
 namespace millrace {
 namespace {
 
-void CheckSize(std::string_view what, size_t bytes, size_t limit) {
-  if (bytes <= limit) return;
-  throw Error(ErrorCode::kProtocolError, std::string(what) + " has " + std::to_string(bytes) +
-                                             " bytes, at most " + std::to_string(limit) +
-                                             " are passed on");
+// `key` of a report, in the size in which it would be sent: the numbers of a line may be shorter
+// than they are printed again.
+const nlohmann::json& Part(const nlohmann::json& report, const char* key, size_t limit) {
+  const nlohmann::json& part = report.at(key);
+  const size_t bytes = part.dump().size();
+  if (bytes <= limit) return part;
+  throw Error(ErrorCode::kProtocolError, std::string(key) + " of a report has " +
+                                             std::to_string(bytes) + " bytes, at most " +
+                                             std::to_string(limit) + " are passed on");
 }
 
-Report ReportFrom(const nlohmann::json& json, size_t line_bytes) {
+Manifest ManifestOf(const nlohmann::json& report) {
+  const nlohmann::json& manifest = Part(report, "manifest", kMaxEndBytes);
+  Part(manifest, "media", kMaxMediaBytes);
+  return ManifestFromJson(manifest);
+}
+
+Report ReportFrom(const nlohmann::json& json) {
   const std::string type = json.at("type");
   if (type == "started") return ReportStarted{};
-  if (type == "media") {
-    const nlohmann::json& media = json.at("media");
-    // As it would be sent: the numbers of a line may be shorter than they are printed again.
-    CheckSize("the description of the input", media.dump().size(), kMaxMediaBytes);
-    return ReportMedia{media};
-  }
-  if (type == "progress") {
-    CheckSize("a report of progress", line_bytes, kMaxProgressBytes);
-    return ProgressFromJson(json.at("progress"));
-  }
-  if (type == "result") return ReportResult{ManifestFromJson(json.at("manifest"))};
-  if (type == "error") return ErrorFromJson(json.at("error"));
+  if (type == "media") return ReportMedia{Part(json, "media", kMaxMediaBytes)};
+  if (type == "progress") return ProgressFromJson(Part(json, "progress", kMaxProgressBytes));
+  if (type == "result") return ReportResult{ManifestOf(json)};
+  if (type == "error") return ErrorFromJson(Part(json, "error", kMaxEndBytes));
   throw Error(ErrorCode::kProtocolError, "unknown type of report: '" + type + "'");
 }
 
@@ -40,7 +42,7 @@ Report ParseReport(std::string_view line) {
                 "a report is nested deeper than " + std::to_string(kMaxReportDepth) + " levels");
   }
   try {
-    return ReportFrom(nlohmann::json::parse(line), line.size());
+    return ReportFrom(nlohmann::json::parse(line));
   } catch (const nlohmann::json::exception& error) {
     throw Error(ErrorCode::kProtocolError, std::string("not a report: ") + error.what());
   }

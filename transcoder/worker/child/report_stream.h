@@ -30,6 +30,7 @@ using Report = std::variant<ReportStarted, ReportMedia, Progress, ReportResult, 
 inline constexpr int kMaxReportDepth = kMaxBodyDepth / 2;
 inline constexpr size_t kMaxMediaBytes = kMaxBodyBytes / 8;  // facts of an input, as JSON
 inline constexpr size_t kMaxProgressBytes = 64 * 1024;       // a report of progress
+inline constexpr size_t kMaxEndBytes = kMaxBodyBytes / 2;    // a manifest or an error, as JSON
 
 // Throws Error{kProtocolError} saying what is wrong with the line, or that it is larger or nested
 // deeper than the limits above.

@@ -99,6 +99,7 @@ void TaskRunner::OnLine(const std::string& line) {
       news_.started = true;
       advanced_at_ = clock_.Now();
     } else if (auto* media = std::get_if<ReportMedia>(&report)) {
+      if (!media_.is_null()) return;  // an input stays what it is
       advanced_at_ = clock_.Now();
       media_ = std::move(media->media);
       news_.media = media_;

@@ -80,7 +80,7 @@ class TaskRunner {
   LineSplitter lines_;
   int unintelligible_ = 0;
   RunNews news_;
-  nlohmann::json media_;         // the last that was reported
+  nlohmann::json media_;         // the first that was reported
   MonotonicTime advanced_at_{};  // when it last made progress
   double furthest_seconds_ = 0;  // of media time, of all that it has reported
   int furthest_percent_ = 0;
