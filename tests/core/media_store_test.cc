@@ -1,7 +1,7 @@
 #include "core/media_store.h"
 
 #include <gtest/gtest.h>
-#include <sys/resource.h>
+#include <unistd.h>
 
 #include <fstream>
 
@@ -112,33 +112,45 @@ TEST_F(MediaStoreTest, CompletesAPublishingThatWasInterruptedAnywhere) {
   EXPECT_EQ(ReadWholeFile(store_->FindOutput(job, 7, "web.mp4").value()), "movie");
 }
 
-// Nothing can be opened while it lives; so nothing can be synced.
-class NoFiles {
+// Somebody whom permissions bind, while it lives.
+class NotRoot {
  public:
-  NoFiles() {
-    getrlimit(RLIMIT_NOFILE, &before_);
-    rlimit none = before_;
-    none.rlim_cur = 0;
-    setrlimit(RLIMIT_NOFILE, &none);
+  NotRoot() {
+    if (is_root_) {
+      EXPECT_EQ(seteuid(kNobody), 0);
+    }
   }
-  ~NoFiles() { setrlimit(RLIMIT_NOFILE, &before_); }
+  ~NotRoot() {
+    if (is_root_) {
+      EXPECT_EQ(seteuid(0), 0);
+    }
+  }
 
  private:
-  rlimit before_{};
+  static constexpr uid_t kNobody = 65534;
+  const bool is_root_ = geteuid() == 0;
 };
 
 TEST_F(MediaStoreTest, SyncsAgainWhatAnEarlierTryHasRenamed) {
   const std::string job = NewJobId();
   const Manifest manifest = Finish("tsk_1", 7, "movie");
   ASSERT_TRUE(store_->Publish("tsk_1", job, 7, manifest));
-  const NoFiles limit;
-  try {
-    store_->Publish("tsk_1", job, 7, manifest);
-    ADD_FAILURE() << "it may lose its place again";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ErrorCode::kStorageError);
-    EXPECT_NE(std::string(error.what()).find(job), std::string::npos) << error.what();
+  // What is in it can be reached, but it cannot be opened, and so not be synced.
+  const fs::path folder = dir_.path() / "outputs" / job;
+  fs::permissions(dir_.path(), fs::perms(0711));
+  fs::permissions(folder, fs::perms(0311));
+  {
+    const NotRoot bound;
+    try {
+      store_->Publish("tsk_1", job, 7, manifest);
+      ADD_FAILURE() << "it may lose its place again";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kStorageError);
+      EXPECT_NE(std::string(error.what()).find(job), std::string::npos) << error.what();
+    }
   }
+  fs::permissions(folder, fs::perms(0755));
+  EXPECT_TRUE(store_->Publish("tsk_1", job, 7, manifest));
 }
 
 TEST_F(MediaStoreTest, DoesNotPublishFilesThatAreMissingOrShort) {
