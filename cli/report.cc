@@ -86,6 +86,30 @@ std::string DescribeUncertainty(const json& context) {
          where + "\n";
 }
 
+std::string Words(const std::string& name) {
+  std::string words = Printable(name);
+  std::ranges::replace(words, '_', ' ');
+  return words;
+}
+
+// "3 rounds, removed 12 uploads, 1 work"
+std::string DescribeJanitor(const json& janitor) {
+  std::vector<std::string> removed;
+  for (const auto& [name, count] : Member(janitor, "removed").items()) {
+    if (count != 0) removed.push_back(count.dump() + " " + Words(name));
+  }
+  return Text(janitor, "rounds") + " rounds, removed " +
+         (removed.empty() ? "nothing" : Joined(removed, ", "));
+}
+
+// "idle", or "idle, breaker open": too much has failed there, it is given nothing.
+std::string WorkerState(const json& worker) {
+  const std::string breaker = Text(Member(worker, "breaker"), "state");
+  const std::string state = Text(worker, "state");
+  if (breaker.empty() || breaker == "closed") return state;
+  return state + ", breaker " + (breaker == "half_open" ? "half-open" : breaker);
+}
+
 }  // namespace
 
 std::string DescribeError(const Error& error) {
@@ -187,9 +211,10 @@ std::string DescribeMediaInALine(const json& media) {
 std::string DescribeQueue(const json& queue) {
   std::string text;
   for (const auto& [name, value] : queue.items()) {
-    std::string words = Printable(name);
-    std::ranges::replace(words, '_', ' ');
-    text += Padded(words, 20) + Text(queue, name.c_str()) + "\n";
+    std::string said = Text(queue, name.c_str());
+    if (name == "janitor") said = DescribeJanitor(value);
+    if (name.ends_with("_bytes") && value.is_number()) said = FormatBytes(value.get<int64_t>());
+    text += Padded(Words(name), 24) + said + "\n";
   }
   return text;
 }
@@ -210,14 +235,6 @@ std::string PresetsTable(const json& presets) {
     rows.push_back({Text(preset, "name"), Text(preset, "description")});
   }
   return FormatTable(rows);
-}
-
-// "idle", or "idle, breaker open": too much has failed there, it is given nothing.
-std::string WorkerState(const json& worker) {
-  const std::string breaker = Text(Member(worker, "breaker"), "state");
-  const std::string state = Text(worker, "state");
-  if (breaker.empty() || breaker == "closed") return state;
-  return state + ", breaker " + (breaker == "half_open" ? "half-open" : breaker);
 }
 
 std::string WorkersTable(const json& workers) {
