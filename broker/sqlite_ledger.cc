@@ -18,6 +18,7 @@ namespace {
 
 // The jobs that a starting broker loads. Without the hint SQLite may walk the whole history.
 constexpr const char* kFromOpenJobs = " FROM jobs INDEXED BY jobs_by_state ";
+
 std::string OpenJobs() {
   std::string names;
   for (int i = 0; i <= static_cast<int>(JobState::kDead); ++i) {

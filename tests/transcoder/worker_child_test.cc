@@ -72,6 +72,24 @@ TEST(ParseReportTest, RefusesWhatWouldBeTooMuchForAMessageOrAStack) {
   EXPECT_THROW(ParseReport(progress.dump()), Error);
 }
 
+TEST(ParseReportTest, RefusesAnEndThatCouldNotBePassedOn) {
+  std::string numbers = "[1e9";
+  while (numbers.size() < kMaxEndBytes * 3 / 4) numbers += ",1e9";
+  numbers += "]";
+  EXPECT_THROW(ParseReport(R"({"type":"error","error":{"code":"no_streams","detail":"x",)"
+                           R"("context":{"numbers":)" +
+                           numbers + "}}}"),
+               Error);
+  const auto result = [](size_t media_bytes) {
+    const nlohmann::json manifest = {{"files", nlohmann::json::array()},
+                                     {"warnings", nlohmann::json::array()},
+                                     {"media", std::string(media_bytes, 'x')}};
+    return nlohmann::json{{"type", "result"}, {"manifest", manifest}}.dump();
+  };
+  EXPECT_NO_THROW(ParseReport(result(kMaxMediaBytes - 2)));
+  EXPECT_THROW(ParseReport(result(kMaxMediaBytes)), Error);
+}
+
 TEST(ParseReportTest, ReadsTheErrorOfATask) {
   const Report report =
       ParseReport(R"({"type":"error","error":{"code":"no_streams","detail":"only subtitles"}})");
