@@ -102,6 +102,8 @@ class FakeRun {
     const nlohmann::json media = {{"format", "fake"}, {"duration_seconds", 2.5}};
     Say({{"type", "media"}, {"media", media}});
     SayProgress(50, 1.25, 30);
+    // Passed over: an input stays what it is.
+    Say({{"type", "media"}, {"media", {{"format", "another"}}}});
     Manifest manifest;
     manifest.media = media;
     if (task_.kind == TaskKind::kTranscode) {
