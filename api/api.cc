@@ -2,7 +2,7 @@
 
 #include <utility>
 
-namespace millrace {
+namespace millrace::api {
 namespace {
 
 constexpr int kDiskThreads = 2;
@@ -52,4 +52,4 @@ void Api::Drain() {
   events_.EndAll();
 }
 
-}  // namespace millrace
+}  // namespace millrace::api

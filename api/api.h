@@ -4,17 +4,17 @@
 #include <filesystem>
 #include <memory>
 
-#include "api/broker_client.h"
-#include "api/event_feed.h"
 #include "api/http_server/router.h"
-#include "api/job_waiter.h"
-#include "api/presets.h"
-#include "api/routes.h"
-#include "api/work_queue.h"
-#include "core/clock.h"
-#include "core/media_store.h"
+#include "api/link/broker_client.h"
+#include "api/live/event_feed.h"
+#include "api/live/job_waiter.h"
+#include "api/live/work_queue.h"
+#include "api/reply/presets.h"
+#include "api/routes/routes.h"
+#include "core/base/clock.h"
+#include "core/media/media_store.h"
 
-namespace millrace {
+namespace millrace::api {
 
 struct ApiOptions {
   BrokerClientOptions broker;
@@ -51,4 +51,4 @@ class Api {
   WorkQueue disk_;  // last: its tasks use the others
 };
 
-}  // namespace millrace
+}  // namespace millrace::api

@@ -9,13 +9,13 @@
 
 #include "api/api.h"
 #include "api/http_server/server.h"
-#include "api/replies.h"
-#include "core/error.h"
-#include "core/files.h"
-#include "core/log.h"
-#include "core/settings.h"
+#include "api/reply/replies.h"
+#include "core/base/error.h"
+#include "core/base/files.h"
+#include "core/base/log.h"
+#include "core/base/settings.h"
 
-namespace millrace {
+namespace millrace::api {
 namespace {
 
 constexpr std::chrono::seconds kShutdownGrace{30};
@@ -120,6 +120,6 @@ int Main(int argc, char** argv) {
 }
 
 }  // namespace
-}  // namespace millrace
+}  // namespace millrace::api
 
-int main(int argc, char** argv) { return millrace::Main(argc, argv); }
+int main(int argc, char** argv) { return millrace::api::Main(argc, argv); }

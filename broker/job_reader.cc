@@ -2,11 +2,11 @@
 
 #include <algorithm>
 
-#include "broker/dead_jobs.h"
-#include "core/fields.h"
-#include "core/settings.h"
+#include "broker/upkeep/dead_jobs.h"
+#include "core/base/fields.h"
+#include "core/base/settings.h"
 
-namespace millrace {
+namespace millrace::broker {
 namespace {
 
 constexpr int kMaxPageSize = 500;
@@ -267,4 +267,4 @@ void JobReader::RefuseCancel(const std::string& job_id) const {
               {{"state", NameOf(job.state)}});
 }
 
-}  // namespace millrace
+}  // namespace millrace::broker

@@ -6,11 +6,11 @@
 #include <string>
 #include <utility>
 
-#include "broker/dispatcher.h"
-#include "broker/ledger.h"
-#include "core/message.h"
+#include "broker/dispatcher/dispatcher.h"
+#include "broker/ledger/ledger.h"
+#include "core/model/message.h"
 
-namespace millrace {
+namespace millrace::broker {
 
 // Reads the body of a `list_jobs` message. Throws Error{kInvalidRequest} naming every wrong field.
 JobFilter ParseJobFilter(const nlohmann::json& body);
@@ -62,4 +62,4 @@ class JobReader {
   const LoopFacts facts_;
 };
 
-}  // namespace millrace
+}  // namespace millrace::broker

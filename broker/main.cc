@@ -6,18 +6,18 @@
 #include <memory>
 #include <utility>
 
-#include "broker/data_lock.h"
-#include "broker/ledger.h"
-#include "broker/loop.h"
-#include "broker/sockets.h"
-#include "broker/verify.h"
-#include "core/clock.h"
-#include "core/id.h"
-#include "core/log.h"
-#include "core/media_store.h"
-#include "core/settings.h"
+#include "broker/broker.h"
+#include "broker/io/data_lock.h"
+#include "broker/io/sockets.h"
+#include "broker/ledger/ledger.h"
+#include "broker/verify/verify.h"
+#include "core/base/clock.h"
+#include "core/base/id.h"
+#include "core/base/log.h"
+#include "core/base/settings.h"
+#include "core/media/media_store.h"
 
-namespace millrace {
+namespace millrace::broker {
 namespace {
 
 struct Settings {
@@ -200,6 +200,6 @@ int Main(int argc, char** argv) {
 }
 
 }  // namespace
-}  // namespace millrace
+}  // namespace millrace::broker
 
-int main(int argc, char** argv) { return millrace::Main(argc, argv); }
+int main(int argc, char** argv) { return millrace::broker::Main(argc, argv); }

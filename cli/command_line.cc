@@ -6,17 +6,17 @@
 #include <functional>
 #include <string>
 
-#include "cli/client_commands.h"
-#include "cli/dead_command_line.h"
-#include "cli/demo.h"
-#include "cli/exit_status.h"
-#include "cli/report.h"
-#include "cli/up.h"
+#include "cli/base/exit_status.h"
+#include "cli/client/client_commands.h"
+#include "cli/dead/command_line.h"
+#include "cli/show/report.h"
+#include "cli/up/demo.h"
+#include "cli/up/up.h"
 #include "cli/verify.h"
-#include "core/error.h"
-#include "core/settings.h"
+#include "core/base/error.h"
+#include "core/base/settings.h"
 
-namespace millrace {
+namespace millrace::cli {
 namespace {
 
 constexpr const char* kFooter = R"(
@@ -265,4 +265,4 @@ int RunCommandLine(int argc, char** argv) {
   }
 }
 
-}  // namespace millrace
+}  // namespace millrace::cli

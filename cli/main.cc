@@ -1,3 +1,3 @@
 #include "cli/command_line.h"
 
-int main(int argc, char** argv) { return millrace::RunCommandLine(argc, argv); }
+int main(int argc, char** argv) { return millrace::cli::RunCommandLine(argc, argv); }

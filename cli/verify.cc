@@ -8,10 +8,10 @@
 #include <string>
 #include <vector>
 
-#include "cli/child_process.h"
-#include "core/error.h"
+#include "cli/up/child_process.h"
+#include "core/base/error.h"
 
-namespace millrace {
+namespace millrace::cli {
 
 int RunVerify(const VerifyOptions& options) {
   const std::filesystem::path folder =
@@ -29,4 +29,4 @@ int RunVerify(const VerifyOptions& options) {
   throw Error(ErrorCode::kInternal, "cannot run " + program.string() + ": " + std::strerror(errno));
 }
 
-}  // namespace millrace
+}  // namespace millrace::cli

@@ -2,7 +2,7 @@
 
 #include <filesystem>
 
-namespace millrace {
+namespace millrace::cli {
 
 struct VerifyOptions {
   std::filesystem::path data_dir = "millrace-data";
@@ -15,4 +15,4 @@ struct VerifyOptions {
 // Error{kInternal} if the broker's program cannot be run.
 int RunVerify(const VerifyOptions& options);
 
-}  // namespace millrace
+}  // namespace millrace::cli

@@ -10,7 +10,7 @@
 #include <set>
 #include <sstream>
 
-#include "core/error.h"
+#include "core/base/error.h"
 #include "media-fixtures/facts.h"
 #include "media-fixtures/process.h"
 

@@ -19,7 +19,7 @@ extern "C" {
 #include <string>
 #include <string_view>
 
-#include "core/error.h"
+#include "core/base/error.h"
 
 namespace millrace::encode {
 

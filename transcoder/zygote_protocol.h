@@ -11,7 +11,7 @@
 #include <variant>
 #include <vector>
 
-#include "transcoder/unique_fd.h"
+#include "core/base/unique_fd.h"
 
 namespace millrace {
 

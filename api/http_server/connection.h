@@ -14,7 +14,7 @@
 #include "api/http_server/response_head.h"
 #include "api/http_server/router.h"
 #include "api/http_server/worker.h"
-#include "core/mutex.h"
+#include "core/base/mutex.h"
 
 namespace millrace::http {
 

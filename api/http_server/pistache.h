@@ -1,7 +1,7 @@
 #pragma once
 
 // The parts of Pistache that the server uses. It defines a macro REQUIRES of its own, which must
-// not replace the one of core/mutex.h in our headers.
+// not replace the one of core/base/mutex.h in our headers.
 #pragma push_macro("REQUIRES")
 #undef REQUIRES
 #include <pistache/listener.h>

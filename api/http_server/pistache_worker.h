@@ -8,7 +8,7 @@
 #include "api/http_server/pistache.h"
 #include "api/http_server/unique_fd.h"
 #include "api/http_server/worker.h"
-#include "core/mutex.h"
+#include "core/base/mutex.h"
 
 namespace millrace::http {
 

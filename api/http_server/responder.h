@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "api/http_server/message.h"
-#include "core/mutex.h"
+#include "core/base/mutex.h"
 
 namespace millrace::http {
 

@@ -12,7 +12,7 @@
 
 #include "api/http_server/pistache.h"
 #include "api/http_server/pistache_worker.h"
-#include "core/error.h"
+#include "core/base/error.h"
 
 namespace millrace::http {
 namespace {

@@ -9,7 +9,7 @@
 #include "api/http_server/limits.h"
 #include "api/http_server/problem.h"
 #include "api/http_server/router.h"
-#include "core/mutex.h"
+#include "core/base/mutex.h"
 
 namespace millrace::http {
 

@@ -10,10 +10,10 @@
 #include <functional>
 #include <memory>
 
-#include "core/clock.h"
-#include "core/files.h"
-#include "core/id.h"
-#include "core/task.h"
+#include "core/base/clock.h"
+#include "core/base/files.h"
+#include "core/base/id.h"
+#include "core/model/task.h"
 #include "tests/bench/clips.h"
 #include "tests/bench/figures.h"
 #include "tests/fakes/temp_dir.h"

@@ -5,7 +5,7 @@
 #include <stdexcept>
 #include <vector>
 
-#include "core/id.h"
+#include "core/base/id.h"
 
 namespace millrace::bench {
 namespace {

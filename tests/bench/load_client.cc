@@ -13,7 +13,7 @@
 #include <stdexcept>
 #include <string_view>
 
-#include "core/files.h"
+#include "core/base/files.h"
 
 namespace millrace::bench {
 namespace {

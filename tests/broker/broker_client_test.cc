@@ -3,7 +3,7 @@
 
 #include "tests/broker/broker_fixture.h"
 
-namespace millrace {
+namespace millrace::broker {
 namespace {
 
 using nlohmann::json;
@@ -221,4 +221,4 @@ TEST_F(BrokerClientTest, ShowsItsWorkers) {
 }
 
 }  // namespace
-}  // namespace millrace
+}  // namespace millrace::broker

@@ -1,10 +1,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "core/media_inventory.h"
+#include "broker/upkeep/media_inventory.h"
 #include "tests/broker/broker_process.h"
 
-namespace millrace {
+namespace millrace::broker {
 namespace {
 
 using nlohmann::json;
@@ -187,4 +187,4 @@ INSTANTIATE_TEST_SUITE_P(Step, BrokerCrashOnLeaseTest,
                                          "broker.before_reply=crash@2"));
 
 }  // namespace
-}  // namespace millrace
+}  // namespace millrace::broker

@@ -3,7 +3,7 @@
 
 #include "tests/broker/broker_fixture.h"
 
-namespace millrace {
+namespace millrace::broker {
 namespace {
 
 using nlohmann::json;
@@ -287,4 +287,4 @@ TEST_F(BrokerDeadTest, PercentNeverFallsAcrossARestart) {
 }
 
 }  // namespace
-}  // namespace millrace
+}  // namespace millrace::broker

@@ -11,7 +11,7 @@
 
 #include "tests/broker/broker_process.h"
 
-namespace millrace {
+namespace millrace::broker {
 namespace {
 
 using nlohmann::json;
@@ -169,4 +169,4 @@ TEST_F(BrokerDrainTest, ARollingRestartUnderLoadLosesNothingAndRunsNothingTwice)
 }
 
 }  // namespace
-}  // namespace millrace
+}  // namespace millrace::broker

@@ -3,7 +3,7 @@
 
 #include "tests/broker/broker_fixture.h"
 
-namespace millrace {
+namespace millrace::broker {
 namespace {
 
 using nlohmann::json;
@@ -136,4 +136,4 @@ TEST_F(BrokerEventsTest, RefusesWhatItCannotAnswer) {
 }
 
 }  // namespace
-}  // namespace millrace
+}  // namespace millrace::broker

@@ -3,7 +3,7 @@
 
 #include "tests/broker/broker_fixture.h"
 
-namespace millrace {
+namespace millrace::broker {
 namespace {
 
 using nlohmann::json;
@@ -106,4 +106,4 @@ TEST_F(BrokerFailureTest, AnswersTheProbesThatItHadToGiveUp) {
 }
 
 }  // namespace
-}  // namespace millrace
+}  // namespace millrace::broker

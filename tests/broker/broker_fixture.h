@@ -10,14 +10,14 @@
 #include <string>
 #include <thread>
 
-#include "broker/loop.h"
-#include "core/files.h"
+#include "broker/broker.h"
+#include "core/base/files.h"
 #include "tests/broker/sample_records.h"
 #include "tests/fakes/fake_disk_ledger.h"
 #include "tests/fakes/scripted_peer.h"
 #include "tests/fakes/temp_dir.h"
 
-namespace millrace {
+namespace millrace::broker {
 
 // A real broker on a thread of its own, with real sockets, ledger and media store in a folder of
 // the test's. Started in SetUp; stopped, and started again, as often as the test wants.
@@ -134,4 +134,4 @@ class BrokerTest : public testing::Test {
   std::thread thread_;
 };
 
-}  // namespace millrace
+}  // namespace millrace::broker

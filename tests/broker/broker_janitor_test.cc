@@ -3,7 +3,7 @@
 
 #include "tests/broker/broker_fixture.h"
 
-namespace millrace {
+namespace millrace::broker {
 namespace {
 
 using nlohmann::json;
@@ -101,4 +101,4 @@ TEST_F(BrokerJanitorTest, RefusesAJobWhoseUploadHasJustGone) {
 }
 
 }  // namespace
-}  // namespace millrace
+}  // namespace millrace::broker

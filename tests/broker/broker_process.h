@@ -11,14 +11,14 @@
 #include <utility>
 #include <vector>
 
-#include "core/files.h"
-#include "core/media_store.h"
+#include "core/base/files.h"
+#include "core/media/media_store.h"
 #include "tests/broker/sample_records.h"
 #include "tests/fakes/scripted_peer.h"
 #include "tests/fakes/temp_dir.h"
 #include "tests/system/program.h"
 
-namespace millrace {
+namespace millrace::broker {
 
 // The program millrace-broker in a process of its own, which a test may kill or let kill itself at
 // a failpoint, on a data folder of the test's. The test plays the clients and workers.
@@ -106,4 +106,4 @@ class BrokerProcessTest : public testing::Test {
   std::optional<harness::Program> broker_;
 };
 
-}  // namespace millrace
+}  // namespace millrace::broker

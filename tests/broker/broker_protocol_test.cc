@@ -3,7 +3,7 @@
 
 #include "tests/broker/broker_fixture.h"
 
-namespace millrace {
+namespace millrace::broker {
 namespace {
 
 using testing::HasSubstr;
@@ -93,4 +93,4 @@ TEST_F(BrokerProtocolTest, TellsAnUnknownWorkerToRegister) {
 }
 
 }  // namespace
-}  // namespace millrace
+}  // namespace millrace::broker

@@ -3,7 +3,7 @@
 
 #include "tests/broker/broker_fixture.h"
 
-namespace millrace {
+namespace millrace::broker {
 namespace {
 
 using nlohmann::json;
@@ -112,4 +112,4 @@ TEST_F(BrokerPublishTest, BuriesWhatFailedBeforeItWasStopped) {
 }
 
 }  // namespace
-}  // namespace millrace
+}  // namespace millrace::broker

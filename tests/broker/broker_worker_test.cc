@@ -3,7 +3,7 @@
 
 #include "tests/broker/broker_fixture.h"
 
-namespace millrace {
+namespace millrace::broker {
 namespace {
 
 using nlohmann::json;
@@ -285,4 +285,4 @@ TEST_F(BrokerWorkerTest, RefusesNewJobsButAnswersWhatHasArrivedWhenItStops) {
 }
 
 }  // namespace
-}  // namespace millrace
+}  // namespace millrace::broker

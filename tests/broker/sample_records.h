@@ -3,8 +3,8 @@
 #include <string>
 #include <vector>
 
-#include "broker/records.h"
-#include "core/id.h"
+#include "broker/ledger/records.h"
+#include "core/base/id.h"
 
 // Records for tests: small ones where the content does not matter, and one of each kind with every
 // field set to something of its own.

@@ -4,8 +4,8 @@
 #include <stdexcept>
 #include <utility>
 
-#include "core/files.h"
-#include "core/sha256.h"
+#include "core/base/files.h"
+#include "core/base/sha256.h"
 #include "tests/system/client.h"
 #include "tests/system/program.h"
 

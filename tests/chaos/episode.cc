@@ -6,7 +6,7 @@
 #include <chrono>
 #include <stdexcept>
 
-#include "core/files.h"
+#include "core/base/files.h"
 #include "tests/chaos/collector.h"
 #include "tests/system/eventually.h"
 #include "tests/system/service.h"

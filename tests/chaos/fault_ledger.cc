@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "core/files.h"
+#include "core/base/files.h"
 #include "tests/chaos/fault_kinds.h"
 
 namespace millrace::chaos {

@@ -14,7 +14,7 @@
 #include <thread>
 #include <vector>
 
-#include "core/files.h"
+#include "core/base/files.h"
 #include "tests/chaos/zmtp_stream.h"
 
 namespace millrace::chaos {

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "core/mutex.h"
+#include "core/base/mutex.h"
 #include "tests/chaos/workload.h"
 
 namespace millrace::chaos {

@@ -10,7 +10,7 @@
 #include <cerrno>
 #include <string>
 
-#include "core/files.h"
+#include "core/base/files.h"
 
 namespace millrace::chaos {
 namespace {

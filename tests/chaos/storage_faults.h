@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "core/files.h"
+#include "core/base/files.h"
 #include "tests/chaos/fault_control.h"
 
 namespace millrace::chaos {

@@ -1,6 +1,6 @@
 #include "tests/chaos/workload.h"
 
-#include "core/files.h"
+#include "core/base/files.h"
 #include "tests/fakes/fixtures.h"
 
 namespace millrace::chaos {

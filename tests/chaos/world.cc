@@ -6,7 +6,7 @@
 #include <iterator>
 #include <stdexcept>
 
-#include "core/files.h"
+#include "core/base/files.h"
 #include "tests/system/eventually.h"
 #include "tests/system/http.h"
 #include "tests/system/process_table.h"

@@ -3,7 +3,7 @@
 #include <chrono>
 #include <mutex>
 
-#include "core/clock.h"
+#include "core/base/clock.h"
 
 namespace millrace {
 

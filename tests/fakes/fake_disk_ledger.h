@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "broker/ledger.h"
+#include "broker/ledger/ledger.h"
 
 namespace millrace {
 

@@ -32,8 +32,8 @@
 #include <map>
 #include <string>
 
-#include "core/files.h"
-#include "core/task.h"
+#include "core/base/files.h"
+#include "core/model/task.h"
 #include "transcoder/zygote_protocol.h"
 
 namespace millrace {

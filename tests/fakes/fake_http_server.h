@@ -16,7 +16,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/files.h"
+#include "core/base/files.h"
 
 namespace millrace {
 

@@ -18,8 +18,8 @@
 #include <vector>
 #include <zmq.hpp>
 
-#include "core/error.h"
-#include "core/message.h"
+#include "core/base/error.h"
+#include "core/model/message.h"
 
 namespace millrace {
 

@@ -12,8 +12,8 @@
 #include <vector>
 #include <zmq.hpp>
 
-#include "core/id.h"
-#include "core/message.h"
+#include "core/base/id.h"
+#include "core/model/message.h"
 
 namespace millrace {
 

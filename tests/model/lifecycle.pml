@@ -3,7 +3,7 @@
  *
  * One broker, whose ledger survives a crash and whose memory does not; two workers with one slot each;
  * one client for each job; a network that loses, repeats and reorders messages. What the programs do is
- * taken from broker/dispatcher*.cc, broker/loop.cc, broker/effects.cc, broker/retry_policy.cc and
+ * taken from broker/dispatcher*.cc, broker/broker.cc, broker/effect_runner.cc, broker/dispatcher/retry_policy.cc and
  * transcoder/worker/session*.cc, and carries the names that it has there. A change of those files that
  * changes what is sent, committed or repeated changes this file in the same commit.
  *

@@ -8,7 +8,7 @@
 #include <memory>
 #include <stdexcept>
 
-#include "core/job.h"
+#include "core/model/job.h"
 
 namespace millrace::harness {
 namespace {

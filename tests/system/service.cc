@@ -4,7 +4,7 @@
 #include <csignal>
 #include <stdexcept>
 
-#include "core/files.h"
+#include "core/base/files.h"
 #include "tests/system/eventually.h"
 #include "tests/system/process_table.h"
 

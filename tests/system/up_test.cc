@@ -3,7 +3,7 @@
 #include <csignal>
 #include <fstream>
 
-#include "core/files.h"
+#include "core/base/files.h"
 #include "tests/fakes/temp_dir.h"
 #include "tests/system/process_table.h"
 #include "tests/system/service_test.h"

@@ -9,8 +9,8 @@
 #include <map>
 #include <optional>
 
-#include "transcoder/encode/copy_route.h"
-#include "transcoder/encode/mux_stage.h"
+#include "transcoder/encode/stages/copy_route.h"
+#include "transcoder/encode/stages/mux_stage.h"
 
 namespace millrace::encode {
 namespace {

@@ -2,8 +2,8 @@
 
 #include <string>
 
-#include "core/task.h"
-#include "transcoder/encode/input_file.h"
+#include "core/model/task.h"
+#include "transcoder/encode/input/input_file.h"
 
 namespace millrace::encode {
 

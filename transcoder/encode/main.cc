@@ -6,12 +6,12 @@
 #include <optional>
 #include <string>
 
-#include "core/log.h"
-#include "transcoder/encode/capabilities.h"
-#include "transcoder/encode/ffmpeg_log.h"
+#include "core/base/log.h"
+#include "transcoder/encode/base/ffmpeg_log.h"
+#include "transcoder/encode/process/capabilities.h"
+#include "transcoder/encode/process/task_process.h"
+#include "transcoder/encode/process/zygote.h"
 #include "transcoder/encode/run_task.h"
-#include "transcoder/encode/task_process.h"
-#include "transcoder/encode/zygote.h"
 
 namespace {
 

@@ -4,9 +4,9 @@
 #include <chrono>
 #include <limits>
 
-#include "transcoder/encode/audio_stage.h"
-#include "transcoder/encode/rehearsal.h"
-#include "transcoder/encode/video_stage.h"
+#include "transcoder/encode/stages/audio_stage.h"
+#include "transcoder/encode/stages/rehearsal.h"
+#include "transcoder/encode/stages/video_stage.h"
 
 namespace millrace::encode {
 namespace {

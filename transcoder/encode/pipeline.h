@@ -9,16 +9,16 @@
 #include <thread>
 #include <vector>
 
-#include "core/task.h"
-#include "transcoder/encode/copy_route.h"
-#include "transcoder/encode/decode_stage.h"
-#include "transcoder/encode/demux_stage.h"
-#include "transcoder/encode/encode_stage.h"
-#include "transcoder/encode/failure.h"
-#include "transcoder/encode/mux_stage.h"
-#include "transcoder/encode/plan.h"
-#include "transcoder/encode/progress.h"
-#include "transcoder/encode/thumbnail_stage.h"
+#include "core/model/task.h"
+#include "transcoder/encode/base/failure.h"
+#include "transcoder/encode/base/progress.h"
+#include "transcoder/encode/input/plan.h"
+#include "transcoder/encode/stages/copy_route.h"
+#include "transcoder/encode/stages/decode_stage.h"
+#include "transcoder/encode/stages/demux_stage.h"
+#include "transcoder/encode/stages/encode_stage.h"
+#include "transcoder/encode/stages/mux_stage.h"
+#include "transcoder/encode/stages/thumbnail_stage.h"
 
 namespace millrace::encode {
 

@@ -4,11 +4,11 @@
 #include <chrono>
 #include <optional>
 
-#include "core/log.h"
+#include "core/base/log.h"
+#include "transcoder/encode/base/failure.h"
+#include "transcoder/encode/base/ffmpeg_log.h"
 #include "transcoder/encode/excerpt.h"
-#include "transcoder/encode/failure.h"
-#include "transcoder/encode/ffmpeg_log.h"
-#include "transcoder/encode/media_facts.h"
+#include "transcoder/encode/input/media_facts.h"
 #include "transcoder/encode/pipeline.h"
 #include "transcoder/encode/verdict.h"
 #include "transcoder/encode/verify.h"

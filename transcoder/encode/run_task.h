@@ -2,8 +2,8 @@
 
 #include <string>
 
-#include "core/task.h"
-#include "transcoder/encode/report.h"
+#include "core/model/task.h"
+#include "transcoder/encode/base/report.h"
 
 namespace millrace::encode {
 

@@ -2,8 +2,8 @@
 
 #include <vector>
 
-#include "core/task.h"
-#include "transcoder/encode/ffmpeg_log.h"
+#include "core/model/task.h"
+#include "transcoder/encode/base/ffmpeg_log.h"
 #include "transcoder/encode/pipeline.h"
 
 namespace millrace::encode {

@@ -9,8 +9,8 @@
 #include <cmath>
 #include <memory>
 
-#include "transcoder/encode/media_facts.h"
-#include "transcoder/encode/sha256.h"
+#include "transcoder/encode/base/sha256.h"
+#include "transcoder/encode/input/media_facts.h"
 
 namespace millrace::encode {
 namespace {

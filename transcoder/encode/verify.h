@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "core/task.h"
+#include "core/model/task.h"
 #include "transcoder/encode/pipeline.h"
 
 namespace millrace::encode {

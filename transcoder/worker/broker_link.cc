@@ -5,10 +5,10 @@
 #include <utility>
 #include <zmq.hpp>
 
-#include "core/error.h"
-#include "core/log.h"
+#include "core/base/error.h"
+#include "core/base/log.h"
 
-namespace millrace {
+namespace millrace::worker {
 namespace {
 
 constexpr int64_t kMaxFrameBytes = int64_t{8} << 20;
@@ -118,4 +118,4 @@ bool BrokerLink::HasInput() const {
   return Readable(impl_->connection->monitor) || Readable(impl_->connection->socket);
 }
 
-}  // namespace millrace
+}  // namespace millrace::worker

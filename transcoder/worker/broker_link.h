@@ -10,7 +10,7 @@
 
 #include "transcoder/worker/session.h"
 
-namespace millrace {
+namespace millrace::worker {
 
 struct LinkConnected {};
 using LinkEvent = std::variant<LinkConnected, Message>;
@@ -39,4 +39,4 @@ class BrokerLink final : public BrokerTransport {
   std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace millrace
+}  // namespace millrace::worker

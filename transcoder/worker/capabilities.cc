@@ -11,11 +11,11 @@
 #include <optional>
 #include <string>
 
-#include "core/error.h"
-#include "transcoder/unique_fd.h"
+#include "core/base/error.h"
+#include "core/base/unique_fd.h"
 #include "transcoder/worker/child/spawn.h"
 
-namespace millrace {
+namespace millrace::worker {
 namespace {
 
 constexpr size_t kMaxAnswerBytes = size_t{1} << 20;
@@ -70,4 +70,4 @@ Capabilities AskCapabilities(const std::filesystem::path& encoder,
   }
 }
 
-}  // namespace millrace
+}  // namespace millrace::worker

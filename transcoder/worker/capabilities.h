@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-namespace millrace {
+namespace millrace::worker {
 
 // What the encoder program of this worker can really do, as it says itself.
 struct Capabilities {
@@ -19,4 +19,4 @@ struct Capabilities {
 Capabilities AskCapabilities(const std::filesystem::path& encoder,
                              std::chrono::milliseconds timeout);
 
-}  // namespace millrace
+}  // namespace millrace::worker

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 
-#include "core/error.h"
-#include "core/job.h"
+#include "core/base/error.h"
+#include "core/model/job.h"
 
-namespace millrace {
+namespace millrace::worker {
 namespace {
 
 template <typename Read>
@@ -56,4 +56,4 @@ ProbeOrder ProbeOrderFromJson(const nlohmann::json& body) {
   });
 }
 
-}  // namespace millrace
+}  // namespace millrace::worker

@@ -5,10 +5,10 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "core/encode_spec.h"
-#include "core/task.h"
+#include "core/model/encode_spec.h"
+#include "core/model/task.h"
 
-namespace millrace {
+namespace millrace::worker {
 
 // The words in which the worker's session and its child processes talk about work. Plain values.
 
@@ -48,4 +48,4 @@ struct ProbeOrder {
 // Throws Error{kProtocolError} on the body of a `probe` that lacks something.
 ProbeOrder ProbeOrderFromJson(const nlohmann::json& body);
 
-}  // namespace millrace
+}  // namespace millrace::worker

@@ -1,14 +1,14 @@
 #include <cstdlib>
 #include <optional>
 
-#include "core/clock.h"
-#include "core/error.h"
-#include "core/log.h"
+#include "core/base/clock.h"
+#include "core/base/error.h"
+#include "core/base/log.h"
 #include "transcoder/worker/capabilities.h"
 #include "transcoder/worker/settings.h"
 #include "transcoder/worker/worker.h"
 
-namespace millrace {
+namespace millrace::worker {
 namespace {
 
 // Linking FFmpeg and opening its encoders takes a fraction of a second on an idle machine.
@@ -39,6 +39,6 @@ int Main(int argc, char** argv) {
 }
 
 }  // namespace
-}  // namespace millrace
+}  // namespace millrace::worker
 
-int main(int argc, char** argv) { return millrace::Main(argc, argv); }
+int main(int argc, char** argv) { return millrace::worker::Main(argc, argv); }

@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <utility>
 
-#include "core/error.h"
-#include "core/failpoint.h"
-#include "core/id.h"
-#include "core/log.h"
+#include "core/base/error.h"
+#include "core/base/failpoint.h"
+#include "core/base/id.h"
+#include "core/base/log.h"
 
-namespace millrace {
+namespace millrace::worker {
 namespace {
 
 using namespace std::chrono_literals;
@@ -402,4 +402,4 @@ int Session::Running() const {
       leases_, [](const auto& entry) { return entry.second.stage == Stage::kRunning; }));
 }
 
-}  // namespace millrace
+}  // namespace millrace::worker

@@ -10,12 +10,12 @@
 #include <string>
 #include <vector>
 
-#include "core/clock.h"
-#include "core/message.h"
+#include "core/base/clock.h"
+#include "core/model/message.h"
 #include "transcoder/worker/lease.h"
 #include "transcoder/worker/task_host.h"
 
-namespace millrace {
+namespace millrace::worker {
 
 // The way to the broker. The real one is BrokerLink.
 class BrokerTransport {
@@ -170,4 +170,4 @@ class Session final : public TaskEvents {
   MonotonicTime leave_at_ = MonotonicTime::max();  // nothing is waited for any more
 };
 
-}  // namespace millrace
+}  // namespace millrace::worker

@@ -2,16 +2,16 @@
 #include <string>
 #include <utility>
 
-#include "core/error.h"
-#include "core/failpoint.h"
-#include "core/id.h"
-#include "core/log.h"
+#include "core/base/error.h"
+#include "core/base/failpoint.h"
+#include "core/base/id.h"
+#include "core/base/log.h"
 #include "transcoder/worker/session.h"
 
 // What happens to the leases of a session; what is said between it and the broker, and when, is in
 // session.cc.
 
-namespace millrace {
+namespace millrace::worker {
 namespace {
 
 constexpr std::chrono::seconds kResendPause{1};
@@ -173,4 +173,4 @@ Session::Held* Session::FindReport(const std::string& message_id) {
   return nullptr;
 }
 
-}  // namespace millrace
+}  // namespace millrace::worker

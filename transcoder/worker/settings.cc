@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <array>
 
-#include "core/error.h"
+#include "core/base/error.h"
 
-namespace millrace {
+namespace millrace::worker {
 namespace {
 
 namespace fs = std::filesystem;
@@ -82,4 +82,4 @@ int CountCores() {
   return std::max(1, CPU_COUNT(&set));
 }
 
-}  // namespace millrace
+}  // namespace millrace::worker

@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "core/settings.h"
+#include "core/base/settings.h"
 
-namespace millrace {
+namespace millrace::worker {
 
 // What the operator chooses for one worker. Constant after main() has filled it in.
 struct WorkerSettings {
@@ -36,4 +36,4 @@ std::map<std::string, std::string> ParseLabels(const std::vector<std::string>& l
 // How many processors this process may run on.
 int CountCores();
 
-}  // namespace millrace
+}  // namespace millrace::worker

@@ -3,11 +3,11 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "core/error.h"
-#include "core/task.h"
+#include "core/base/error.h"
+#include "core/model/task.h"
 #include "transcoder/worker/lease.h"
 
-namespace millrace {
+namespace millrace::worker {
 
 // What the session orders. The real one is child/child_host.h. Orders return at once and never
 // throw; what comes of them is told through TaskEvents, never from within an order.
@@ -40,4 +40,4 @@ class TaskEvents {
   virtual void OnProbeFailed(const std::string& probe, const Error& error) = 0;
 };
 
-}  // namespace millrace
+}  // namespace millrace::worker

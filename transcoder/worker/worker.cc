@@ -12,12 +12,12 @@
 #include <cstring>
 #include <limits>
 
-#include "core/error.h"
-#include "core/id.h"
-#include "core/log.h"
-#include "core/message.h"
+#include "core/base/error.h"
+#include "core/base/id.h"
+#include "core/base/log.h"
+#include "core/model/message.h"
 
-namespace millrace {
+namespace millrace::worker {
 namespace {
 
 UniqueFd BlockAndWatchSignals() {
@@ -112,4 +112,4 @@ void Worker::TakeSignals() {
   }
 }
 
-}  // namespace millrace
+}  // namespace millrace::worker

@@ -3,16 +3,16 @@
 #include <filesystem>
 #include <memory>
 
-#include "core/clock.h"
-#include "core/media_store.h"
-#include "transcoder/unique_fd.h"
+#include "core/base/clock.h"
+#include "core/base/unique_fd.h"
+#include "core/media/media_store.h"
 #include "transcoder/worker/broker_link.h"
 #include "transcoder/worker/capabilities.h"
 #include "transcoder/worker/child/child_host.h"
 #include "transcoder/worker/session.h"
 #include "transcoder/worker/settings.h"
 
-namespace millrace {
+namespace millrace::worker {
 
 // The program: one thread that waits for the broker, the zygote, the reports of the children, the
 // clock and SIGTERM or SIGINT, whichever comes first. Owned by main(), and used by its thread.
@@ -37,4 +37,4 @@ class Worker {
   Session session_;
 };
 
-}  // namespace millrace
+}  // namespace millrace::worker

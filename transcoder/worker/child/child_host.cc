@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <utility>
 
-#include "core/error.h"
-#include "core/files.h"
-#include "core/id.h"
-#include "core/log.h"
+#include "core/base/error.h"
+#include "core/base/files.h"
+#include "core/base/id.h"
+#include "core/base/log.h"
 
-namespace millrace {
+namespace millrace::worker {
 namespace {
 
 Error AsWorkerError(const Error& error) {
@@ -205,4 +205,4 @@ void ChildHost::TellProbe(const std::string& probe, const Run& run, Outcome outc
   }
 }
 
-}  // namespace millrace
+}  // namespace millrace::worker

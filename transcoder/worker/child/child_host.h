@@ -8,14 +8,14 @@
 #include <variant>
 #include <vector>
 
-#include "core/clock.h"
-#include "core/media_store.h"
+#include "core/base/clock.h"
+#include "core/media/media_store.h"
 #include "transcoder/worker/child/memory_watch.h"
 #include "transcoder/worker/child/task_runner.h"
 #include "transcoder/worker/child/zygote.h"
 #include "transcoder/worker/task_host.h"
 
-namespace millrace {
+namespace millrace::worker {
 
 struct ChildHostOptions {
   std::filesystem::path encoder;
@@ -106,4 +106,4 @@ class ChildHost final : public TaskHost {
   bool skips_excerpts_ = false;
 };
 
-}  // namespace millrace
+}  // namespace millrace::worker

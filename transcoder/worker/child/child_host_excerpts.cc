@@ -1,15 +1,15 @@
 #include <system_error>
 #include <utility>
 
-#include "core/error.h"
-#include "core/files.h"
-#include "core/log.h"
+#include "core/base/error.h"
+#include "core/base/files.h"
+#include "core/base/log.h"
 #include "transcoder/worker/child/child_host.h"
 #include "transcoder/worker/child/excerpt.h"
 
 // How a child host has excerpts cut for attempts that failed; the rest of it is in child_host.cc.
 
-namespace millrace {
+namespace millrace::worker {
 namespace {
 
 namespace fs = std::filesystem;
@@ -127,4 +127,4 @@ void ChildHost::TellOverdue(TaskEvents& events) {
   for (const Lease& lease : overdue) TellUntold(lease, {}, events);
 }
 
-}  // namespace millrace
+}  // namespace millrace::worker

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-namespace millrace {
+namespace millrace::worker {
 namespace {
 
 // No media is longer; a larger number is nonsense.
@@ -38,4 +38,4 @@ std::optional<ExcerptSpec> ExcerptFor(const Error& error, const EncodeSpec& spec
   return ExcerptSpec{.pts_seconds = {}, .media_seconds = clip_start + *media};
 }
 
-}  // namespace millrace
+}  // namespace millrace::worker

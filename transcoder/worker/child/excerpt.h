@@ -3,10 +3,10 @@
 #include <cstdint>
 #include <optional>
 
-#include "core/error.h"
-#include "core/task.h"
+#include "core/base/error.h"
+#include "core/model/task.h"
 
-namespace millrace {
+namespace millrace::worker {
 
 // What is smaller is looked into as a whole.
 inline constexpr int64_t kMinExcerptInputBytes = int64_t{1} << 20;
@@ -17,4 +17,4 @@ inline constexpr int64_t kMinExcerptInputBytes = int64_t{1} << 20;
 std::optional<ExcerptSpec> ExcerptFor(const Error& error, const EncodeSpec& spec,
                                       int64_t input_bytes);
 
-}  // namespace millrace
+}  // namespace millrace::worker

@@ -4,7 +4,7 @@
 #include <deque>
 #include <fstream>
 
-namespace millrace {
+namespace millrace::worker {
 
 std::vector<std::string> ReadLogTail(const std::filesystem::path& log, size_t max_lines) {
   std::ifstream file(log, std::ios::binary | std::ios::ate);
@@ -24,4 +24,4 @@ std::vector<std::string> ReadLogTail(const std::filesystem::path& log, size_t ma
   return {lines.begin(), lines.end()};
 }
 
-}  // namespace millrace
+}  // namespace millrace::worker

@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-namespace millrace {
+namespace millrace::worker {
 namespace {
 
 namespace fs = std::filesystem;
@@ -83,4 +83,4 @@ MemoryWatch::MemoryWatch(const fs::path& root) : counter_(root / "proc/vmstat") 
 
 int64_t MemoryWatch::OomKills() const { return ReadCounter(counter_, "oom_kill").value_or(0); }
 
-}  // namespace millrace
+}  // namespace millrace::worker

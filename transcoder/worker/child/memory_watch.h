@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 
-namespace millrace {
+namespace millrace::worker {
 
 // Finds out whether the kernel kills processes of this worker for want of memory: reads the limits
 // and the counter of the worker's own cgroup (version 1 or 2), else those of the machine.
@@ -23,4 +23,4 @@ class MemoryWatch {
   int64_t limit_bytes_ = 0;        // constant after construction
 };
 
-}  // namespace millrace
+}  // namespace millrace::worker

@@ -6,7 +6,7 @@
 #include <cstring>
 #include <utility>
 
-namespace millrace {
+namespace millrace::worker {
 namespace {
 
 // The media time of a child that has not begun to transcode says nothing.
@@ -95,4 +95,4 @@ std::string SignalName(int signal) {
   return name != nullptr ? std::string("SIG") + name : "signal " + std::to_string(signal);
 }
 
-}  // namespace millrace
+}  // namespace millrace::worker

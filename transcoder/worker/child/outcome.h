@@ -5,10 +5,10 @@
 #include <string>
 #include <variant>
 
-#include "core/error.h"
-#include "core/task.h"
+#include "core/base/error.h"
+#include "core/model/task.h"
 
-namespace millrace {
+namespace millrace::worker {
 
 // Why the worker itself ended a child, if it did.
 enum class KillCause {
@@ -49,4 +49,4 @@ Outcome Judge(ChildEnd end);
 // "SIGSEGV" for 11.
 std::string SignalName(int signal);
 
-}  // namespace millrace
+}  // namespace millrace::worker

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
-#include "core/json_depth.h"
+#include "core/base/json_depth.h"
 
-namespace millrace {
+namespace millrace::worker {
 namespace {
 
 // `key` of a report, in the size in which it would be sent: the numbers of a line may be shorter
@@ -70,4 +70,4 @@ std::vector<std::string> LineSplitter::Feed(std::span<const char> bytes) {
   return lines;
 }
 
-}  // namespace millrace
+}  // namespace millrace::worker

@@ -7,11 +7,11 @@
 #include <variant>
 #include <vector>
 
-#include "core/error.h"
-#include "core/message.h"
-#include "core/task.h"
+#include "core/base/error.h"
+#include "core/model/message.h"
+#include "core/model/task.h"
 
-namespace millrace {
+namespace millrace::worker {
 
 // What an encoder process says on its report pipe: one JSON object a line. It may have been taken
 // over by a hostile file, so nothing it writes can do more than fail its own task.
@@ -52,4 +52,4 @@ class LineSplitter {
   int dropped_ = 0;
 };
 
-}  // namespace millrace
+}  // namespace millrace::worker

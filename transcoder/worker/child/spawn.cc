@@ -7,9 +7,9 @@
 #include <csignal>
 #include <cstring>
 
-#include "core/error.h"
+#include "core/base/error.h"
 
-namespace millrace {
+namespace millrace::worker {
 namespace {
 
 class Attributes {
@@ -76,4 +76,4 @@ pid_t Spawn(const SpawnOrder& order) {
   return pid;
 }
 
-}  // namespace millrace
+}  // namespace millrace::worker

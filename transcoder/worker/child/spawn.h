@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-namespace millrace {
+namespace millrace::worker {
 
 struct SpawnOrder {
   std::filesystem::path program;
@@ -22,4 +22,4 @@ struct SpawnOrder {
 // Throws Error{kEncoderUnavailable} if it cannot be started.
 pid_t Spawn(const SpawnOrder& order);
 
-}  // namespace millrace
+}  // namespace millrace::worker

@@ -9,12 +9,12 @@
 #include <cstring>
 #include <utility>
 
-#include "core/error.h"
-#include "core/files.h"
-#include "core/log.h"
+#include "core/base/error.h"
+#include "core/base/files.h"
+#include "core/base/log.h"
 #include "transcoder/worker/child/log_tail.h"
 
-namespace millrace {
+namespace millrace::worker {
 namespace {
 
 using namespace std::chrono_literals;
@@ -203,4 +203,4 @@ std::vector<std::string> TaskRunner::LogTail() const {
   return ReadLogTail(options_.folder / "log.txt", kLogTailLines);
 }
 
-}  // namespace millrace
+}  // namespace millrace::worker

@@ -6,15 +6,15 @@
 #include <optional>
 #include <string>
 
-#include "core/clock.h"
-#include "core/task.h"
-#include "transcoder/unique_fd.h"
+#include "core/base/clock.h"
+#include "core/base/unique_fd.h"
+#include "core/model/task.h"
 #include "transcoder/worker/child/memory_watch.h"
 #include "transcoder/worker/child/outcome.h"
 #include "transcoder/worker/child/report_stream.h"
 #include "transcoder/worker/child/zygote.h"
 
-namespace millrace {
+namespace millrace::worker {
 
 struct RunOptions {
   std::string token;
@@ -92,4 +92,4 @@ class TaskRunner {
   ChildEnd end_;
 };
 
-}  // namespace millrace
+}  // namespace millrace::worker

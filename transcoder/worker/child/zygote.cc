@@ -10,11 +10,11 @@
 #include <csignal>
 #include <utility>
 
-#include "core/error.h"
-#include "core/log.h"
+#include "core/base/error.h"
+#include "core/base/log.h"
 #include "transcoder/worker/child/spawn.h"
 
-namespace millrace {
+namespace millrace::worker {
 namespace {
 
 using namespace std::chrono_literals;
@@ -159,4 +159,4 @@ void Zygote::Reap() {
   pid_ = 0;
 }
 
-}  // namespace millrace
+}  // namespace millrace::worker

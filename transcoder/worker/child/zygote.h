@@ -9,11 +9,11 @@
 #include <variant>
 #include <vector>
 
-#include "core/clock.h"
-#include "transcoder/unique_fd.h"
+#include "core/base/clock.h"
+#include "core/base/unique_fd.h"
 #include "transcoder/zygote_protocol.h"
 
-namespace millrace {
+namespace millrace::worker {
 
 // A run that ended without a word, because its zygote died (or had not been started yet when the
 // run was killed). Its process, if there was one, dies with the zygote.
@@ -66,4 +66,4 @@ class Zygote {
   std::vector<ZygoteEvent> events_;
 };
 
-}  // namespace millrace
+}  // namespace millrace::worker

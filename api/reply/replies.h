@@ -1,0 +1,50 @@
+#pragma once
+
+#include <chrono>
+#include <exception>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+#include "api/http_server/message.h"
+#include "api/http_server/problem.h"
+#include "api/http_server/responder.h"
+#include "api/link/broker_client.h"
+#include "core/base/error.h"
+
+namespace millrace::api {
+
+// How Millrace's answers look: JSON, and RFC 9457 problems. Free functions without state.
+
+http::Response JsonResponse(int status, const nlohmann::json& body, http::Headers headers = {});
+// With Retry-After where the status says that another try can help.
+http::Response ProblemResponse(const Error& error);
+http::Response ProblemResponse(const Error& error, nlohmann::json problem);
+// An exception other than Error is logged and becomes `internal`; nullptr too.
+http::Response ProblemResponse(std::exception_ptr exception);
+
+// The words of this service for what the HTTP server refuses by itself, and the door at which
+// exceptions out of handlers are caught.
+http::ProblemHooks ServiceProblemHooks();
+
+// Sends what `make` returns; an exception out of it becomes its problem. The door of whatever
+// answers later than its handler's return.
+void Answer(const http::ResponderPtr& responder, const std::function<http::Response()>& make);
+// A callback for the broker's reply that answers with what `make` makes of it, or with the broker's
+// error.
+BrokerClient::Callback Answering(
+    http::ResponderPtr responder,
+    std::function<http::Response(const http::Request& request, nlohmann::json reply)> make);
+
+// The most that a `Prefer: wait` is granted.
+inline constexpr std::chrono::seconds kLongestWait{60};
+// What `Prefer: wait=N` (RFC 7240) asks for, cut to kLongestWait; nullopt without it or if it is 0
+// or malformed: a preference that cannot be understood is ignored.
+std::optional<std::chrono::seconds> PreferredWait(const http::Request& request);
+std::string PreferenceApplied(std::chrono::seconds wait);
+
+// "/a b/c" -> "/a%20b/c": a path that may stand in a URL.
+std::string PercentEncodedPath(std::string_view path);
+
+}  // namespace millrace::api

@@ -1,0 +1,93 @@
+#include <optional>
+#include <utility>
+
+#include "api/reply/idempotency_key.h"
+#include "api/reply/replies.h"
+#include "api/reply/request_reader.h"
+#include "api/routes/dead_letters.h"
+#include "api/routes/routes.h"
+#include "core/base/fields.h"
+#include "core/base/id.h"
+#include "core/model/message.h"
+
+// Dead letters that are thrown away: one, or all that a filter finds.
+
+namespace millrace::api {
+namespace {
+
+constexpr std::string_view kPurgePrefix = "prg_";
+// Beyond it JSON numbers are not exact everywhere.
+constexpr int64_t kMaxExpected = int64_t{1} << 53;
+
+void PurgeLetter(ApiContext& context, const http::Request& request,
+                 const http::ResponderPtr& responder) {
+  RefuseQuery(request);
+  if (!request.body.empty()) throw Error(ErrorCode::kInvalidRequest, "purging takes no body");
+  context.broker.Call(client::kPurge, {{"job_id", DeadJobIdOf(request)}},
+                      Answering(responder, [](const http::Request&, const nlohmann::json&) {
+                        return http::Response{.status = 204};
+                      }));
+}
+
+struct PurgeMany {
+  nlohmann::json message;
+  bool dry_run = false;
+  std::optional<int64_t> expected;
+};
+
+PurgeMany ReadPurgeMany(const http::Request& request) {
+  const std::optional<std::string> key = IdempotencyKeyOf(request);
+  const nlohmann::json body = ReadJsonBody(request);
+  std::vector<FieldError> errors;
+  Fields fields(body, "", errors);
+  PurgeMany asked;
+  asked.message["filter"] = ReadRequiredFilter(fields, errors);
+  asked.dry_run = fields.Boolean("dry_run").value_or(false);
+  asked.expected = fields.Integer("expected", 0, kMaxExpected);
+  if (!asked.dry_run && !asked.expected && fields.Raw("expected") == nullptr) {
+    fields.Fail("expected", "is required: the count that a dry run answers");
+  }
+  fields.RefuseOthers();
+  if (!errors.empty()) throw Error(std::move(errors));
+  asked.message["dry_run"] = asked.dry_run;
+  if (!asked.dry_run) asked.message["expected"] = *asked.expected;
+  // What a key has done already must not be the answer to what it would do.
+  asked.message["purge_id"] =
+      key && !asked.dry_run ? IdFromKey(kPurgePrefix, *key) : NewId(kPurgePrefix);
+  return asked;
+}
+
+void PurgeLetters(ApiContext& context, const http::Request& request,
+                  const http::ResponderPtr& responder) {
+  RefuseQuery(request);
+  PurgeMany asked = ReadPurgeMany(request);
+  const auto answer = [expected = asked.expected](const http::Request&,
+                                                  const nlohmann::json& reply) {
+    // The broker has compared the two unless it was only asked for the count.
+    const auto count = reply.at("count").get<int64_t>();
+    if (expected && count != *expected) {
+      throw Error(ErrorCode::kPreconditionFailed, std::to_string(count) +
+                                                      " dead letters would be purged, not " +
+                                                      std::to_string(*expected));
+    }
+    return JsonResponse(200, {{"count", count}});
+  };
+  context.broker.CallPatiently(client::kPurgeMany, std::move(asked.message), kPatienceForMany,
+                               Answering(responder, answer));
+}
+
+}  // namespace
+
+void AddPurgeRoutes(http::Router& router, ApiContext& context) {
+  const auto add = [&](const char* method, const char* pattern, auto handle) {
+    router.Add(
+        method, pattern,
+        [&context, handle](const http::Request& request, const http::ResponderPtr& responder) {
+          handle(context, request, responder);
+        });
+  };
+  add("DELETE", "/v1/dead-letters/{job}", PurgeLetter);
+  add("POST", "/v1/dead-letters/purge", PurgeLetters);
+}
+
+}  // namespace millrace::api

@@ -1,0 +1,184 @@
+#include <optional>
+#include <utility>
+
+#include "api/reply/idempotency_key.h"
+#include "api/reply/job_reply.h"
+#include "api/reply/replies.h"
+#include "api/reply/request_reader.h"
+#include "api/routes/dead_letters.h"
+#include "api/routes/routes.h"
+#include "core/base/fields.h"
+#include "core/base/id.h"
+#include "core/model/job.h"
+#include "core/model/message.h"
+
+// Dead jobs that are tried again: one, or all that a filter finds.
+
+namespace millrace::api {
+namespace {
+
+constexpr int64_t kMaxGeneration = 65'535;
+constexpr std::string_view kRedrivePrefix = "rdr_";
+
+// Reads member `spec`, a patch of a frozen spec. The broker knows no presets: those that the patch
+// names are replaced by what they stand for. Null without one.
+nlohmann::json ReadPatch(Fields& fields, const Presets& presets, std::vector<FieldError>& errors) {
+  const nlohmann::json* given = fields.Raw("spec");
+  if (given == nullptr) return nullptr;
+  nlohmann::json patch = *given;
+  Fields members(patch, "/spec", errors);
+  const nlohmann::json* outputs = members.Raw("outputs");
+  members.Raw("clip");
+  members.RefuseOthers();
+  if (outputs == nullptr) return patch;
+  std::vector<FieldError> wrong;
+  const EncodeSpec spec = ParseEncodeSpec(*outputs, nullptr, presets, wrong);
+  for (FieldError& error : wrong) {
+    errors.push_back({"/spec" + error.pointer, std::move(error.detail)});
+  }
+  if (wrong.empty()) patch["outputs"] = ToJson(spec).at("outputs");
+  return patch;
+}
+
+struct RedriveOne {
+  std::optional<int64_t> generation;
+  nlohmann::json patch;
+};
+
+RedriveOne ReadRedriveOne(const http::Request& request, const Presets& presets) {
+  if (request.body.empty()) return {};
+  const nlohmann::json body = ReadJsonBody(request);
+  std::vector<FieldError> errors;
+  Fields fields(body, "", errors);
+  RedriveOne asked;
+  asked.generation = fields.Integer("generation", 1, kMaxGeneration);
+  asked.patch = ReadPatch(fields, presets, errors);
+  fields.RefuseOthers();
+  if (!errors.empty()) throw Error(std::move(errors));
+  return asked;
+}
+
+void Redrive(ApiContext& context, const http::ResponderPtr& responder, int64_t generation,
+             const nlohmann::json& patch) {
+  nlohmann::json message = {{"job_id", DeadJobIdOf(responder->request())},
+                            {"generation", generation}};
+  if (!patch.is_null()) message["patch"] = patch;
+  context.broker.Call(client::kRedrive, std::move(message),
+                      Answering(responder, [](const http::Request&, nlohmann::json reply) {
+                        nlohmann::json& job = reply.at("job");
+                        http::Headers headers = {{"Location", JobPath(job.at("id"))}};
+                        return JobResponse(202, std::move(job), std::move(headers));
+                      }));
+}
+
+// The generation of an open letter. Throws Error{kDeadLetterNotFound} for one that has left the
+// queue: whether the redrive that was asked for is the one that came before is not known.
+int64_t OpenGenerationOf(const nlohmann::json& letter) {
+  if (letter.at("state") != "open") {
+    throw Error(ErrorCode::kDeadLetterNotFound,
+                "the dead letter of job " + letter.at("job").get<std::string>() +
+                    " has left the queue: " + letter.at("state").get<std::string>());
+  }
+  return letter.at("generation");
+}
+
+void RedriveJob(ApiContext& context, const http::Request& request,
+                const http::ResponderPtr& responder) {
+  RefuseQuery(request);
+  const std::string& job_id = DeadJobIdOf(request);
+  const RedriveOne asked = ReadRedriveOne(request, context.presets);
+  if (asked.generation) {
+    Redrive(context, responder, *asked.generation, asked.patch);
+    return;
+  }
+  context.broker.Call(client::kGetDeadLetter, {{"job_id", job_id}},
+                      [&context, responder, patch = asked.patch](const BrokerReply& reply) {
+                        if (const auto* error = std::get_if<Error>(&reply)) {
+                          responder->Send(ProblemResponse(*error));
+                          return;
+                        }
+                        try {
+                          const nlohmann::json& letter =
+                              std::get<nlohmann::json>(reply).at("dead_letter");
+                          Redrive(context, responder, OpenGenerationOf(letter), patch);
+                        } catch (...) {
+                          responder->Send(ProblemResponse(std::current_exception()));
+                        }
+                      });
+}
+
+nlohmann::json RedriveWithLinks(nlohmann::json redrive) {
+  redrive["links"] = {{"self", "/v1/redrives/" + redrive.at("id").get<std::string>()}};
+  return redrive;
+}
+
+struct RedriveMany {
+  nlohmann::json message;
+  bool dry_run = false;
+};
+
+RedriveMany ReadRedriveMany(const http::Request& request, const Presets& presets) {
+  const std::optional<std::string> key = IdempotencyKeyOf(request);
+  const nlohmann::json body = ReadJsonBody(request);
+  std::vector<FieldError> errors;
+  Fields fields(body, "", errors);
+  RedriveMany asked;
+  nlohmann::json& message = asked.message;
+  message["filter"] = ReadRequiredFilter(fields, errors);
+  message["canary"] = fields.Boolean("canary").value_or(false);
+  asked.dry_run = fields.Boolean("dry_run").value_or(false);
+  message["dry_run"] = asked.dry_run;
+  nlohmann::json patch = ReadPatch(fields, presets, errors);
+  if (!patch.is_null()) message["patch"] = std::move(patch);
+  fields.RefuseOthers();
+  if (!errors.empty()) throw Error(std::move(errors));
+  // What a key has done already must not be the answer to what it would do.
+  message["redrive_id"] =
+      key && !asked.dry_run ? IdFromKey(kRedrivePrefix, *key) : NewId(kRedrivePrefix);
+  return asked;
+}
+
+void RedriveJobs(ApiContext& context, const http::Request& request,
+                 const http::ResponderPtr& responder) {
+  RefuseQuery(request);
+  RedriveMany asked = ReadRedriveMany(request, context.presets);
+  context.broker.CallPatiently(
+      client::kRedriveMany, std::move(asked.message), kPatienceForMany,
+      Answering(responder, [dry_run = asked.dry_run](const http::Request&, nlohmann::json reply) {
+        if (dry_run) return JsonResponse(200, {{"count", reply.at("count")}});
+        if (reply.at("redrive").is_null()) return JsonResponse(202, reply);
+        reply["redrive"] = RedriveWithLinks(std::move(reply.at("redrive")));
+        http::Headers headers = {{"Location", reply["redrive"]["links"]["self"]}};
+        return JsonResponse(202, reply, std::move(headers));
+      }));
+}
+
+void ShowRedrive(ApiContext& context, const http::Request& request,
+                 const http::ResponderPtr& responder) {
+  RefuseQuery(request);
+  const std::string& id = request.PathParameter("id");
+  if (!IsId(id, kRedrivePrefix)) {
+    throw Error(ErrorCode::kRedriveNotFound, "'" + id + "' is not the id of a redrive");
+  }
+  context.broker.Call(client::kGetRedrive, {{"redrive_id", id}},
+                      Answering(responder, [](const http::Request&, nlohmann::json reply) {
+                        return JsonResponse(200, RedriveWithLinks(std::move(reply.at("redrive"))));
+                      }));
+}
+
+}  // namespace
+
+void AddRedriveRoutes(http::Router& router, ApiContext& context) {
+  const auto add = [&](const char* method, const char* pattern, auto handle) {
+    router.Add(
+        method, pattern,
+        [&context, handle](const http::Request& request, const http::ResponderPtr& responder) {
+          handle(context, request, responder);
+        });
+  };
+  add("POST", "/v1/dead-letters/{job}/redrive", RedriveJob);
+  add("POST", "/v1/dead-letters/redrive", RedriveJobs);
+  add("GET", "/v1/redrives/{id}", ShowRedrive);
+}
+
+}  // namespace millrace::api

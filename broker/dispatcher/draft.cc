@@ -1,0 +1,100 @@
+#include "broker/dispatcher/draft.h"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+namespace millrace::broker {
+
+Draft::Draft(Now now, JobTable& jobs, int64_t& last_sequence)
+    : now_(now), jobs_(jobs), last_sequence_(last_sequence) {}
+
+void Draft::Insert(JobEntry& entry) {
+  entry.inserted = true;
+  Change(entry);
+  for (TaskEntry& task : entry.tasks) Change(task);
+}
+
+void Draft::Change(JobEntry& entry) {
+  if (entry.changed) return;
+  entry.changed = true;
+  changed_jobs_.push_back(&entry);
+}
+
+void Draft::Change(TaskEntry& task) {
+  if (task.changed) return;
+  task.changed = true;
+  changed_tasks_.push_back(&task);
+}
+
+void Draft::Put(const Attempt& attempt) { attempts_.push_back(attempt); }
+
+void Draft::Replace(const JobEntry& entry) {
+  others_.emplace_back(ReplaceRequest{.job_id = entry.job.id, .request = entry.job.request});
+}
+
+void Draft::Put(DeadLetterRecord letter) { others_.emplace_back(PutDeadLetter{std::move(letter)}); }
+
+void Draft::Put(RedriveRecord redrive) { others_.emplace_back(PutRedrive{std::move(redrive)}); }
+void Draft::Put(PurgeRecord purge) { others_.emplace_back(PutPurge{std::move(purge)}); }
+
+int64_t Draft::Append(const Job& job, JobEvent event) {
+  events_.push_back({.sequence = ++last_sequence_,
+                     .job_id = job.id,
+                     .generation = job.generation,
+                     .event = event,
+                     .state = job.state,
+                     .at = now_.wall});
+  Announce(event::kJob, ToJson(events_.back()));
+  return last_sequence_;
+}
+
+void Draft::Send(const std::string& instance, std::string_view type, std::string message_id,
+                 nlohmann::json body) {
+  Add(SendToWorker{
+      .instance = instance,
+      .message = {
+          .type = std::string(type), .id = std::move(message_id), .body = std::move(body)}});
+}
+
+void Draft::Reply(const std::string& route, Message message) {
+  Add(ReplyToClient{.route = route, .message = std::move(message)});
+}
+
+void Draft::Announce(std::string_view topic, nlohmann::json body) {
+  Add(broker::Announce{.topic = std::string(topic), .body = std::move(body)});
+}
+
+void Draft::Add(Effect effect) { effects_.push_back(std::move(effect)); }
+
+Outcome Draft::Finish() {
+  Outcome outcome;
+  outcome.changes.reserve(changed_jobs_.size() + changed_tasks_.size() + attempts_.size() +
+                          events_.size() + others_.size());
+  // Jobs before what refers to them.
+  for (JobEntry* entry : changed_jobs_) PutJob(*entry, outcome);
+  for (TaskEntry* task : changed_tasks_) {
+    task->changed = false;
+    outcome.changes.emplace_back(PutTask{task->record});
+  }
+  for (Attempt& attempt : attempts_) outcome.changes.emplace_back(PutAttempt{std::move(attempt)});
+  for (EventRecord& event : events_) outcome.changes.emplace_back(AppendEvent{std::move(event)});
+  std::ranges::move(others_, std::back_inserter(outcome.changes));
+  outcome.effects = std::move(effects_);
+  for (JobEntry* entry : changed_jobs_) {
+    if (IsTerminal(entry->job.state)) jobs_.Take(entry->job.id);
+  }
+  return outcome;
+}
+
+void Draft::PutJob(JobEntry& entry, Outcome& outcome) {
+  if (entry.inserted) {
+    outcome.changes.emplace_back(InsertJob{entry.job});
+  } else {
+    outcome.changes.emplace_back(broker::PutJob{entry.job});
+  }
+  entry.inserted = false;
+  entry.changed = false;
+}
+
+}  // namespace millrace::broker

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/model/encode_spec.h"
+
+namespace millrace::broker {
+
+// Which of the encoders that a spec can ask for are meant; one bit each. A value.
+class EncoderSet {
+ public:
+  EncoderSet() = default;
+
+  // Of a worker, by the names of codecs in a spec ("h264", "opus"); others are left out.
+  static EncoderSet FromNames(const std::vector<std::string>& names);
+  // What a worker must have to make all outputs of the spec.
+  static EncoderSet NeededFor(const EncodeSpec& spec);
+
+  bool Covers(EncoderSet needs) const { return (bits_ & needs.bits_) == needs.bits_; }
+  auto operator<=>(const EncoderSet&) const = default;
+
+ private:
+  uint32_t bits_ = 0;
+};
+
+}  // namespace millrace::broker

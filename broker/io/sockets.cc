@@ -1,0 +1,294 @@
+#include "broker/io/sockets.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <deque>
+#include <filesystem>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+#include <zmq.hpp>
+
+#include "core/base/files.h"
+
+namespace millrace::broker {
+namespace {
+
+using std::chrono::milliseconds;
+
+// A frame larger than this ends the connection of the peer that sends it; core/message has the
+// smaller limit, whose breach is answered.
+constexpr int64_t kMaxFrameBytes = 8 * 1024 * 1024;
+// Of one message; more frames than a message has are an error, however many there are.
+constexpr size_t kFramesKept = 8;
+// Replies that wait for one peer. Its own requests wait on its side once kReceiveWater are here.
+constexpr int kSendWater = 1'000;
+constexpr int kReceiveWater = 1'000;
+// How long a closing broker tries to hand over its last replies.
+constexpr int kLingerMs = 500;
+constexpr int kHandshakeMs = 5'000;
+// Finds a connection that ended without a word (a pulled cable, a frozen host). Leases do not hang
+// on it: they end by their own clock, and a worker's connection is not given up before.
+constexpr int kHeartbeatMs = 5'000;
+constexpr milliseconds kHeartbeatTimeout{15'000};
+constexpr milliseconds kLongestHeartbeatTimeout = std::chrono::hours(24);  // it is an int there
+constexpr size_t kEndsRemembered = 10'000;
+constexpr const char* kEndsEndpoint = "inproc://ends-of-workers";
+
+void CreateFolderOf(const std::string& endpoint) {
+  constexpr std::string_view kScheme = "ipc://";
+  if (!endpoint.starts_with(kScheme)) return;
+  const std::filesystem::path path(endpoint.substr(kScheme.size()));
+  if (path.has_parent_path()) CreateFolders(path.parent_path());
+}
+
+void Bind(zmq::socket_t& socket, const std::string& endpoint, const char* what) {
+  CreateFolderOf(endpoint);
+  try {
+    socket.bind(endpoint);  // unlinks an ipc file that an earlier broker left behind
+  } catch (const zmq::error_t& error) {
+    throw Error(ErrorCode::kInvalidRequest, std::string("cannot bind the ") + what + " endpoint " +
+                                                endpoint + ": " + error.what());
+  }
+}
+
+zmq::socket_t MakeRouter(zmq::context_t& context, milliseconds silence) {
+  zmq::socket_t socket(context, zmq::socket_type::router);
+  socket.set(zmq::sockopt::linger, kLingerMs);
+  socket.set(zmq::sockopt::maxmsgsize, kMaxFrameBytes);
+  socket.set(zmq::sockopt::sndhwm, kSendWater);
+  socket.set(zmq::sockopt::rcvhwm, kReceiveWater);
+  // Without it a ROUTER drops silently what it cannot deliver.
+  socket.set(zmq::sockopt::router_mandatory, true);
+  // A peer that chose its own routing id and comes back replaces its old connection.
+  socket.set(zmq::sockopt::router_handover, true);
+  socket.set(zmq::sockopt::handshake_ivl, kHandshakeMs);
+  socket.set(zmq::sockopt::heartbeat_ivl, kHeartbeatMs);
+  socket.set(zmq::sockopt::heartbeat_timeout, static_cast<int>(silence.count()));
+  return socket;
+}
+
+zmq::socket_t MakePublisher(zmq::context_t& context) {
+  zmq::socket_t socket(context, zmq::socket_type::pub);
+  socket.set(zmq::sockopt::linger, kLingerMs);
+  socket.set(zmq::sockopt::maxmsgsize, kMaxFrameBytes);
+  socket.set(zmq::sockopt::sndhwm, kSendWater);
+  return socket;
+}
+
+// Tells which connection it is that has closed. ZeroMQ names it by its descriptor alone, and so
+// does what a connection brings; a descriptor is used again as soon as it is free. What happens to
+// descriptors is told in order, and a connection's beginning before its first message is there. So
+// whatever is told before that is read concerns those that had its descriptor before, or itself.
+class Ends {
+ public:
+  Ends(zmq::context_t& context, zmq::socket_t& watched) : told_(context, zmq::socket_type::pair) {
+    if (zmq_socket_monitor(watched.handle(), kEndsEndpoint,
+                           ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED) != 0) {
+      throw zmq::error_t();
+    }
+    told_.set(zmq::sockopt::linger, 0);
+    // ZeroMQ's own thread waits where there is no room.
+    told_.set(zmq::sockopt::rcvhwm, 0);
+    told_.connect(kEndsEndpoint);
+  }
+
+  void* handle() { return told_.handle(); }
+
+  void Hear(int fd, const std::string& peer) {
+    const auto found = peers_.find(fd);
+    if (found != peers_.end() && found->second == peer) return;
+    ReadTold();
+    // Late words: somebody else may have the descriptor by now.
+    if (ended_.contains(peer)) return;
+    if (open_.contains(fd)) {
+      peers_[fd] = peer;
+    } else {
+      End(peer);
+    }
+  }
+
+  std::vector<std::string> Take() {
+    ReadTold();
+    return std::exchange(closed_, {});
+  }
+
+ private:
+  void ReadTold() {
+    zmq::message_t event;
+    zmq::message_t endpoint;
+    while (told_.recv(event, zmq::recv_flags::dontwait)) {
+      if (event.more() && !told_.recv(endpoint, zmq::recv_flags::none)) return;
+      // 16 bits of event, 32 of value: the descriptor.
+      uint16_t kind = 0;
+      uint32_t fd = 0;
+      if (event.size() < sizeof(kind) + sizeof(fd)) continue;
+      std::memcpy(&kind, event.data<char>(), sizeof(kind));
+      std::memcpy(&fd, event.data<char>() + sizeof(kind), sizeof(fd));
+      Note(kind, static_cast<int>(fd));
+    }
+  }
+
+  void Note(uint16_t kind, int fd) {
+    auto peer = peers_.extract(fd);
+    if (kind == ZMQ_EVENT_ACCEPTED) {
+      // Whoever had the descriptor was replaced by another connection under its name, untold.
+      open_.insert(fd);
+      return;
+    }
+    open_.erase(fd);
+    if (peer) End(std::move(peer.mapped()));
+  }
+
+  void End(std::string peer) {
+    if (ended_.insert(peer).second) {
+      in_order_.push_back(peer);
+      if (in_order_.size() > kEndsRemembered) {
+        ended_.erase(in_order_.front());
+        in_order_.pop_front();
+      }
+    }
+    closed_.push_back(std::move(peer));
+  }
+
+  zmq::socket_t told_;
+  std::unordered_set<int> open_;                // descriptors of connections
+  std::unordered_map<int, std::string> peers_;  // by the descriptor of its connection, if heard
+  // Those that ended last; what they have brought may still be read.
+  std::unordered_set<std::string> ended_;
+  std::deque<std::string> in_order_;
+  std::vector<std::string> closed_;
+};
+
+// Returns nullopt if nothing is there. `ends`, if there is one, learns whose it is.
+std::optional<Received> TakeOne(zmq::socket_t& socket, Door door, Ends* ends) {
+  zmq::message_t part;
+  if (!socket.recv(part, zmq::recv_flags::dontwait)) return std::nullopt;
+  Received received{.door = door, .peer = part.to_string(), .frames = {}};
+  // The parts of a message arrive together, so that none of these waits.
+  while (part.more()) {
+    if (!socket.recv(part, zmq::recv_flags::none)) break;
+    // The ROUTER's own frame in front does not always say where it comes from.
+    const int fd = received.frames.empty() ? zmq_msg_get(part.handle(), ZMQ_SRCFD) : -1;
+    if (ends != nullptr && fd >= 0) ends->Hear(fd, received.peer);
+    if (received.frames.size() < kFramesKept) received.frames.push_back(part.to_string());
+  }
+  return received;
+}
+
+// What a peer on this host connects to where the broker binds every address.
+std::string LocalEndpoint(std::string endpoint) {
+  constexpr std::string_view kAnyAddress = "tcp://*:";
+  if (endpoint.starts_with(kAnyAddress)) {
+    endpoint.replace(0, kAnyAddress.size(), "tcp://127.0.0.1:");
+  }
+  return endpoint;
+}
+
+}  // namespace
+
+Message AskBroker(const std::string& endpoint, const Message& request, milliseconds timeout) {
+  zmq::context_t context(1);
+  zmq::socket_t socket(context, zmq::socket_type::dealer);
+  socket.set(zmq::sockopt::linger, 0);
+  socket.set(zmq::sockopt::rcvtimeo, static_cast<int>(timeout.count()));
+  socket.connect(LocalEndpoint(endpoint));
+  const Frames frames = EncodeMessage(request);
+  for (size_t i = 0; i < frames.size(); ++i) {
+    socket.send(zmq::buffer(frames[i]),
+                i + 1 == frames.size() ? zmq::send_flags::none : zmq::send_flags::sndmore);
+  }
+  Frames answer;
+  zmq::message_t part;
+  do {
+    if (!socket.recv(part, zmq::recv_flags::none)) {
+      throw Error(ErrorCode::kBrokerUnavailable, "no answer from " + endpoint);
+    }
+    answer.push_back(part.to_string());
+  } while (part.more() && answer.size() < kFramesKept);
+  Message reply = DecodeMessage(answer);
+  if (reply.type == client::kError) throw ErrorFromJson(reply.body);
+  return reply;
+}
+
+struct Sockets::Impl {
+  explicit Impl(milliseconds lease)
+      : worker(MakeRouter(context, std::clamp(lease, kHeartbeatTimeout, kLongestHeartbeatTimeout))),
+        ends(context, worker) {}
+  // ZeroMQ waits for ever if the reader of a monitor is closed before what it watches.
+  ~Impl() { worker.close(); }
+
+  zmq::context_t context{1};
+  zmq::socket_t client = MakeRouter(context, kHeartbeatTimeout);
+  zmq::socket_t worker;
+  zmq::socket_t event = MakePublisher(context);
+  Ends ends;
+
+  zmq::socket_t& Of(Door door) { return door == Door::kClient ? client : worker; }
+};
+
+Sockets::Sockets(const Endpoints& endpoints, milliseconds lease)
+    : impl_(std::make_unique<Impl>(lease)) {
+  Bind(impl_->client, endpoints.client, "client");
+  Bind(impl_->worker, endpoints.worker, "worker");
+  Bind(impl_->event, endpoints.event, "event");
+}
+
+Sockets::~Sockets() = default;
+
+Arrivals Sockets::Receive(int stop_fd, int wake_fd, std::optional<milliseconds> timeout,
+                          size_t limit) {
+  std::array<zmq::pollitem_t, 5> items{{{impl_->worker.handle(), 0, ZMQ_POLLIN, 0},
+                                        {impl_->client.handle(), 0, ZMQ_POLLIN, 0},
+                                        {nullptr, stop_fd, ZMQ_POLLIN, 0},
+                                        {nullptr, wake_fd, ZMQ_POLLIN, 0},
+                                        {impl_->ends.handle(), 0, ZMQ_POLLIN, 0}}};
+  try {
+    zmq::poll(items, timeout.value_or(milliseconds(-1)));
+  } catch (const zmq::error_t& error) {
+    if (error.num() != EINTR) throw;
+  }
+  Arrivals arrivals;
+  arrivals.stop = (items[2].revents & ZMQ_POLLIN) != 0;
+  for (const Door door : {Door::kWorker, Door::kClient}) {
+    for (size_t taken = 0; taken < limit; ++taken) {
+      std::optional<Received> received =
+          TakeOne(impl_->Of(door), door, door == Door::kWorker ? &impl_->ends : nullptr);
+      if (!received) break;
+      arrivals.messages.push_back(std::move(*received));
+    }
+  }
+  arrivals.closed = impl_->ends.Take();
+  return arrivals;
+}
+
+SendResult Sockets::Send(Door door, const std::string& peer, const Message& message) {
+  zmq::socket_t& socket = impl_->Of(door);
+  const auto flags = zmq::send_flags::dontwait | zmq::send_flags::sndmore;
+  try {
+    if (!socket.send(zmq::buffer(peer), flags)) {
+      ++dropped_;
+      return SendResult::kFull;
+    }
+  } catch (const zmq::error_t& error) {
+    if (error.num() != EHOSTUNREACH) throw;
+    ++dropped_;
+    return SendResult::kUnreachable;
+  }
+  // The identity has reserved the place of the whole message.
+  const Frames frames = EncodeMessage(message);
+  for (size_t i = 0; i < frames.size(); ++i) {
+    const bool last = i + 1 == frames.size();
+    socket.send(zmq::buffer(frames[i]), last ? zmq::send_flags::dontwait : flags);
+  }
+  return SendResult::kSent;
+}
+
+void Sockets::Publish(std::string_view topic, const nlohmann::json& body) {
+  const std::string text = body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  impl_->event.send(zmq::buffer(topic), zmq::send_flags::sndmore | zmq::send_flags::dontwait);
+  impl_->event.send(zmq::buffer(text), zmq::send_flags::dontwait);
+}
+
+}  // namespace millrace::broker

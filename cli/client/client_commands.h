@@ -1,0 +1,66 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace millrace::cli {
+
+// The commands that talk to a service which runs already. Each writes its result on standard
+// output (for people, or JSON) and what happens meanwhile on standard error, returns the status to
+// exit with, and throws Error. Called once, by the main thread.
+
+struct ClientOptions {
+  std::string url = "http://127.0.0.1:8080";
+  bool json = false;
+};
+
+struct SubmitOptions {
+  std::string file;                  // "-": standard input; "upl_…": an upload
+  std::string name;                  // of the upload; empty: the file's own
+  std::vector<std::string> presets;  // each becomes an output of the same name
+  std::vector<std::string> outputs;  // "name=preset"
+  bool poster = false;
+  std::optional<int> priority;
+  std::optional<int> max_attempts;
+  std::optional<double> start_seconds;
+  std::optional<double> duration_seconds;
+  std::vector<std::string> labels;  // "key=value"
+  std::string external_id;
+  bool force = false;           // run media that is known to crash encoders
+  std::string idempotency_key;  // empty: one is made
+  std::chrono::milliseconds retry_for{60'000};
+  bool wait = false;
+  std::string download_dir;  // empty: nothing is downloaded
+};
+
+struct ListOptions {
+  std::vector<std::string> states;
+  std::vector<std::string> labels;  // "key=value"
+  std::string external_id;
+  int limit = 50;
+};
+
+int RunSubmit(const ClientOptions& client, const SubmitOptions& options);
+int RunJobs(const ClientOptions& client, const ListOptions& options);
+int RunShow(const ClientOptions& client, const std::string& id);
+int RunWatch(const ClientOptions& client, const std::vector<std::string>& ids);
+int RunCancel(const ClientOptions& client, const std::string& id);
+int RunProbe(const ClientOptions& client, const std::string& file);
+int RunPresets(const ClientOptions& client, const std::string& name);
+int RunWorkers(const ClientOptions& client);
+int RunQueue(const ClientOptions& client);
+int RunDownload(const ClientOptions& client, const std::string& id, const std::string& folder);
+
+// How a job has ended, and, of a dead one, how to look further.
+void PrintEnd(const ClientOptions& client, const nlohmann::json& job);
+
+// The body of POST /v1/jobs. Throws Error{kInvalidRequest} for options that make no sense.
+nlohmann::json SubmitRequest(const SubmitOptions& options, const std::string& upload);
+
+}  // namespace millrace::cli

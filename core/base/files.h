@@ -1,0 +1,65 @@
+#pragma once
+
+#include <filesystem>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <string_view>
+
+#include "core/base/error.h"
+
+namespace millrace {
+
+// Durable file operations. Each throws Error{kStorageFull} where the disk is full and
+// Error{kStorageError} otherwise, naming the operation and the path.
+
+// An open descriptor, closed with its owner.
+class FileDescriptor {
+ public:
+  FileDescriptor() = default;
+  explicit FileDescriptor(int fd) : fd_(fd) {}
+  ~FileDescriptor() { Reset(); }
+  FileDescriptor(FileDescriptor&& other) noexcept : fd_(other.Release()) {}
+  FileDescriptor& operator=(FileDescriptor&& other) noexcept {
+    if (this != &other) Reset(other.Release());
+    return *this;
+  }
+
+  int get() const { return fd_; }
+  explicit operator bool() const { return fd_ >= 0; }
+  int Release() {
+    const int fd = fd_;
+    fd_ = -1;
+    return fd;
+  }
+  void Reset(int fd = -1);
+
+ private:
+  int fd_ = -1;
+};
+
+[[noreturn]] void ThrowStorageError(int error_number, const std::string& operation,
+                                    const std::filesystem::path& path);
+
+FileDescriptor CreateFile(const std::filesystem::path& path);
+void WriteAll(int fd, std::span<const char> bytes, const std::filesystem::path& path);
+void SyncFile(int fd, const std::filesystem::path& path);
+// Makes the names in a folder durable.
+void SyncFolder(const std::filesystem::path& folder);
+// Syncs every regular file and folder below `folder`, and `folder` itself.
+void SyncTree(const std::filesystem::path& folder);
+// Writes a file and its name durably, in place of any earlier file of that name.
+void WriteFileDurably(const std::filesystem::path& path, std::string_view content);
+// Copies the bytes of a regular file to a new one: as a clone that shares its blocks where the file
+// system can do that, else one after the other. Throws Error{kDraining} soon after `abandon` asked.
+void CopyFile(const std::filesystem::path& from, const std::filesystem::path& to,
+              const std::stop_token& abandon);
+// As another name of the same file where the file system and the rights allow that.
+void LinkOrCopy(const std::filesystem::path& from, const std::filesystem::path& to,
+                const std::stop_token& abandon);
+std::string ReadWholeFile(const std::filesystem::path& path);
+void Rename(const std::filesystem::path& from, const std::filesystem::path& to);
+void RemoveTree(const std::filesystem::path& folder);
+void CreateFolders(const std::filesystem::path& folder);
+
+}  // namespace millrace

@@ -1,0 +1,129 @@
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/error.h"
+
+namespace millrace {
+
+// What is to be made of an input: the part of a job that the transcoder understands. The resolved
+// spec is frozen at submission: it names no preset that would have to be looked up later, and every
+// default that Millrace chooses is written into it. Plain values; compare, copy and send freely.
+
+enum class Container { kMp4, kWebm, kMkv, kM4a, kMp3, kOgg };
+enum class VideoCodec { kCopy, kH264, kHevc, kVp9, kAv1 };
+enum class AudioCodec { kCopy, kAac, kOpus, kMp3 };
+enum class ImageFormat { kJpeg, kPng };
+
+struct VideoSpec {
+  VideoCodec codec = VideoCodec::kH264;
+  // The largest picture wanted, in pixels as displayed (rotation and sample aspect ratio applied).
+  // The picture is scaled down to fit, keeping its shape; it is never scaled up.
+  std::optional<int> width_px;
+  std::optional<int> height_px;
+  // Constant quality on the codec's own scale (h264, hevc: 0-51; vp9, av1: 0-63), or an average
+  // bit rate; exactly one of the two is set unless the codec is kCopy.
+  std::optional<double> crf;
+  std::optional<int64_t> bitrate_bps;
+  // x264's names, from "ultrafast" to "veryslow"; for other encoders the nearest of their own.
+  std::string speed = "medium";
+  // The longest distance between keyframes in seconds of media; unset leaves it to the encoder.
+  std::optional<double> gop_seconds;
+  // Frames per second of a constant output rate; unset keeps the timestamps of the input.
+  std::optional<double> fps;
+
+  bool operator==(const VideoSpec&) const = default;
+};
+
+struct AudioSpec {
+  AudioCodec codec = AudioCodec::kAac;
+  std::optional<int64_t> bitrate_bps;  // unset: the encoder's choice for the channel count
+  std::optional<int> channels;         // unset: as the input, at most what the codec can carry
+  std::optional<int> sample_rate_hz;   // unset: as the input, or the nearest that the codec can
+
+  bool operator==(const AudioSpec&) const = default;
+};
+
+// Still pictures taken from the video at even distances: the middle of each of `count` equal parts
+// of the duration, or one at `at_seconds`.
+struct ThumbnailSpec {
+  int count = 1;
+  ImageFormat format = ImageFormat::kJpeg;
+  std::optional<int> width_px;
+  std::optional<int> height_px;
+  std::optional<double> at_seconds;
+
+  bool operator==(const ThumbnailSpec&) const = default;
+};
+
+// One output: either a media file (container with video and/or audio) or thumbnails.
+struct OutputSpec {
+  std::string name;    // unique in the job; [A-Za-z0-9_-][A-Za-z0-9._-]{0,63}; stem of its files
+  std::string preset;  // where it came from, for people; empty if spelt out
+  std::optional<Container> container;
+  std::optional<VideoSpec> video;
+  std::optional<AudioSpec> audio;
+  std::optional<ThumbnailSpec> thumbnails;
+
+  bool operator==(const OutputSpec&) const = default;
+};
+
+// The part of the input's time line that is used.
+struct ClipSpec {
+  double start_seconds = 0;
+  std::optional<double> duration_seconds;
+
+  bool operator==(const ClipSpec&) const = default;
+};
+
+struct EncodeSpec {
+  std::vector<OutputSpec> outputs;
+  std::optional<ClipSpec> clip;
+
+  bool operator==(const EncodeSpec&) const = default;
+};
+
+inline constexpr size_t kMaxOutputs = 16;
+inline constexpr int kMaxDimensionPx = 8192;
+inline constexpr int kMaxThumbnails = 500;        // of one output
+inline constexpr int kMaxThumbnailsInAll = 1000;  // of a job
+
+// Looks up a preset by name: an output in JSON without `name`, beside it a `description`.
+// Returns nullptr for an unknown name.
+class PresetSource {
+ public:
+  virtual ~PresetSource() = default;
+  virtual const nlohmann::json* Find(std::string_view name) const = 0;
+};
+
+// Reads `outputs` and `clip` of a job request, resolves presets (an output's own fields are merged
+// over the preset's, RFC 7396) and fills in defaults. Appends every wrong field to `errors` with
+// its JSON pointer; the result is of use only if nothing was appended.
+EncodeSpec ParseEncodeSpec(const nlohmann::json& outputs, const nlohmann::json* clip,
+                           const PresetSource& presets, std::vector<FieldError>& errors);
+
+// The frozen form: what is stored and what a worker gets. SpecFromJson(ToJson(spec)) == spec.
+// SpecFromJson throws Error{kInvalidRequest} naming every wrong field.
+nlohmann::json ToJson(const EncodeSpec& spec);
+nlohmann::json ToJson(const OutputSpec& output);
+EncodeSpec SpecFromJson(const nlohmann::json& json);
+
+std::string_view NameOf(Container container);
+std::string_view NameOf(VideoCodec codec);
+std::string_view NameOf(AudioCodec codec);
+std::string_view NameOf(ImageFormat format);
+// The file name extension without a dot, e.g. "mp4", "jpg".
+std::string_view ExtensionOf(Container container);
+std::string_view ExtensionOf(ImageFormat format);
+// The media type for HTTP, e.g. "video/mp4"; `has_video` tells audio/webm from video/webm.
+std::string_view MediaTypeOf(Container container, bool has_video);
+std::string_view MediaTypeOf(ImageFormat format);
+bool CanCarry(Container container, VideoCodec codec);
+bool CanCarry(Container container, AudioCodec codec);
+
+}  // namespace millrace

@@ -1,0 +1,230 @@
+#include "core/media/media_store.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "core/base/error.h"
+#include "core/base/files.h"
+#include "core/base/id.h"
+#include "tests/fakes/temp_dir.h"
+
+namespace millrace {
+namespace {
+
+namespace fs = std::filesystem;
+
+class MediaStoreTest : public ::testing::Test {
+ protected:
+  MediaStoreTest() { fs::create_directories(library_); }
+
+  Upload PutUpload(std::string_view content, std::string_view name = "a.mp4") {
+    const auto writer = store_->BeginUpload(name);
+    writer->Write({content.data(), content.size()});
+    return writer->Commit();
+  }
+
+  // Makes a finished attempt with one file in its work folder.
+  Manifest Finish(const std::string& task, Fence fence, const std::string& content) {
+    const fs::path folder = store_->CreateWork(task, fence);
+    std::ofstream(folder / "out" / "web.mp4") << content;
+    std::ofstream(folder / "log.txt") << "a line of the log\n";
+    Manifest manifest;
+    manifest.files.push_back({.output = "web",
+                              .path = "web.mp4",
+                              .bytes = static_cast<int64_t>(content.size()),
+                              .sha256 = "",
+                              .media_type = "video/mp4",
+                              .duration_seconds = {},
+                              .video = {},
+                              .audio = {}});
+    return manifest;
+  }
+
+  size_t EntriesIn(const char* folder) {
+    return static_cast<size_t>(
+        std::distance(fs::directory_iterator(dir_.path() / folder), fs::directory_iterator()));
+  }
+
+  TempDir dir_;
+  fs::path library_ = dir_.path() / "library";
+  std::unique_ptr<MediaStore> store_ = [this] {
+    fs::create_directories(library_);
+    return OpenFolderMediaStore({.data_dir = dir_.path(), .library_dir = library_});
+  }();
+};
+
+TEST_F(MediaStoreTest, KeepsAnUploadWithItsFacts) {
+  const Upload upload = PutUpload("hello", "holiday & sun.mp4");
+  EXPECT_EQ(upload.bytes, 5);
+  EXPECT_EQ(upload.sha256, "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");
+  const auto found = store_->FindUpload(upload.id);
+  ASSERT_TRUE(found.has_value());
+  EXPECT_EQ(found->name, "holiday & sun.mp4");
+  EXPECT_EQ(found->sha256, upload.sha256);
+  EXPECT_EQ(ReadWholeFile(store_->Resolve({.upload = upload.id, .path = ""})), "hello");
+}
+
+TEST_F(MediaStoreTest, LeavesNothingOfAnUploadThatWasNotCommitted) {
+  store_->BeginUpload("a.mp4")->Write({"half", 4});
+  EXPECT_EQ(EntriesIn("uploads"), 0U);
+}
+
+TEST_F(MediaStoreTest, FindsNoUploadBehindAPath) {
+  EXPECT_EQ(store_->FindUpload("../uploads"), std::nullopt);
+  EXPECT_EQ(store_->FindUpload(NewUploadId()), std::nullopt);
+  EXPECT_THROW(store_->Resolve({.upload = NewUploadId(), .path = ""}), Error);
+}
+
+TEST_F(MediaStoreTest, ResolvesPathsOfTheLibraryAndNothingOutside) {
+  std::ofstream(library_ / "in.mov") << "x";
+  std::ofstream(dir_.path() / "secret") << "x";
+  fs::create_symlink(dir_.path() / "secret", library_ / "link");
+  EXPECT_EQ(store_->Resolve({.upload = "", .path = "in.mov"}), fs::canonical(library_ / "in.mov"));
+  for (const char* path : {"../secret", "/etc/passwd", "link", "missing", ".", ""}) {
+    EXPECT_THROW(store_->Resolve({.upload = "", .path = path}), Error) << path;
+  }
+}
+
+TEST_F(MediaStoreTest, RefusesPathsWhereNoLibraryIsConfigured) {
+  const TempDir other;
+  const auto store = OpenFolderMediaStore({.data_dir = other.path(), .library_dir = {}});
+  EXPECT_THROW(store->Resolve({.upload = "", .path = "in.mov"}), Error);
+}
+
+TEST_F(MediaStoreTest, PublishesAnAttemptByMovingItsFilesUnderItsFence) {
+  const std::string job = NewJobId();
+  const Manifest manifest = Finish("tsk_1", 7, "movie");
+  EXPECT_EQ(store_->FindOutput(job, 7, "web.mp4"), std::nullopt);
+  ASSERT_TRUE(store_->Publish("tsk_1", job, 7, manifest));
+  EXPECT_EQ(ReadWholeFile(store_->FindOutput(job, 7, "web.mp4").value()), "movie");
+  EXPECT_EQ(EntriesIn("work"), 0U);
+}
+
+TEST_F(MediaStoreTest, CompletesAPublishingThatWasInterruptedAnywhere) {
+  const std::string job = NewJobId();
+  const Manifest manifest = Finish("tsk_1", 7, "movie");
+  ASSERT_TRUE(store_->Publish("tsk_1", job, 7, manifest));
+  EXPECT_TRUE(store_->Publish("tsk_1", job, 7, manifest)) << "after the rename";
+  store_->CreateWork("tsk_1", 7);
+  EXPECT_TRUE(store_->Publish("tsk_1", job, 7, manifest)) << "with the work folder still there";
+  EXPECT_EQ(ReadWholeFile(store_->FindOutput(job, 7, "web.mp4").value()), "movie");
+}
+
+// Somebody whom permissions bind, while it lives.
+class NotRoot {
+ public:
+  NotRoot() {
+    if (is_root_) {
+      EXPECT_EQ(seteuid(kNobody), 0);
+    }
+  }
+  ~NotRoot() {
+    if (is_root_) {
+      EXPECT_EQ(seteuid(0), 0);
+    }
+  }
+
+ private:
+  static constexpr uid_t kNobody = 65534;
+  const bool is_root_ = geteuid() == 0;
+};
+
+TEST_F(MediaStoreTest, SyncsAgainWhatAnEarlierTryHasRenamed) {
+  const std::string job = NewJobId();
+  const Manifest manifest = Finish("tsk_1", 7, "movie");
+  ASSERT_TRUE(store_->Publish("tsk_1", job, 7, manifest));
+  // What is in it can be reached, but it cannot be opened, and so not be synced.
+  const fs::path folder = dir_.path() / "outputs" / job;
+  fs::permissions(dir_.path(), fs::perms(0711));
+  fs::permissions(folder, fs::perms(0311));
+  {
+    const NotRoot bound;
+    try {
+      store_->Publish("tsk_1", job, 7, manifest);
+      ADD_FAILURE() << "it may lose its place again";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kStorageError);
+      EXPECT_NE(std::string(error.what()).find(job), std::string::npos) << error.what();
+    }
+  }
+  fs::permissions(folder, fs::perms(0755));
+  EXPECT_TRUE(store_->Publish("tsk_1", job, 7, manifest));
+}
+
+TEST_F(MediaStoreTest, DoesNotPublishFilesThatAreMissingOrShort) {
+  const std::string job = NewJobId();
+  Manifest manifest = Finish("tsk_1", 7, "movie");
+  manifest.files[0].bytes = 6;
+  EXPECT_FALSE(store_->Publish("tsk_1", job, 7, manifest));
+  store_->DiscardWork("tsk_1", 7);
+  manifest.files[0].bytes = 5;
+  EXPECT_FALSE(store_->Publish("tsk_1", job, 7, manifest));
+  EXPECT_EQ(store_->FindOutput(job, 7, "web.mp4"), std::nullopt);
+}
+
+TEST_F(MediaStoreTest, NeverServesAFileOutsideTheOutputs) {
+  const std::string job = NewJobId();
+  ASSERT_TRUE(store_->Publish("tsk_1", job, 7, Finish("tsk_1", 7, "movie")));
+  for (const char* path : {"../7/../../../library", "..", "", "/etc/passwd", "web.mp4/x"}) {
+    EXPECT_EQ(store_->FindOutput(job, 7, path), std::nullopt) << path;
+  }
+  EXPECT_EQ(store_->FindOutput("../outputs", 7, "web.mp4"), std::nullopt);
+}
+
+TEST_F(MediaStoreTest, EmptiesAWorkFolderThatIsMadeAgain) {
+  Finish("tsk_1", 7, "old");
+  const fs::path folder = store_->CreateWork("tsk_1", 7);
+  EXPECT_TRUE(fs::is_empty(folder / "out"));
+}
+
+TEST_F(MediaStoreTest, KeepsReportLogsAndInputOfADeadJob) {
+  const std::string job = NewJobId();
+  const Upload upload = PutUpload("bad media");
+  Finish("tsk_1", 7, "half");
+  const fs::path folder = store_->WriteDeadLetter({.job_id = job,
+                                                   .report = {{"version", 1}},
+                                                   .input = {.upload = upload.id, .path = ""},
+                                                   .attempts = {{"tsk_1", 7}}});
+  EXPECT_EQ(folder, store_->DeadLetterFolder(job));
+  EXPECT_EQ(ReadWholeFile(folder / "input"), "bad media");
+  EXPECT_EQ(ReadWholeFile(folder / "log-7.txt"), "a line of the log\n");
+  const auto report = nlohmann::json::parse(ReadWholeFile(folder / "report.json"));
+  EXPECT_EQ(report["version"], 1);
+  EXPECT_EQ(report["input"]["file"], "input");
+}
+
+TEST_F(MediaStoreTest, WritesADeadLetterAgainAfterACrash) {
+  Finish("tsk_1", 7, "half");
+  const DeadLetter letter{
+      .job_id = NewJobId(), .report = {{"version", 1}}, .input = {}, .attempts = {{"tsk_1", 7}}};
+  store_->WriteDeadLetter(letter);
+  fs::create_directories(dir_.path() / "dead-letter" / (".partial-" + letter.job_id) / "junk");
+  store_->WriteDeadLetter(letter);
+  EXPECT_EQ(EntriesIn("dead-letter"), 1U);
+  EXPECT_TRUE(fs::exists(store_->DeadLetterFolder(letter.job_id) / "log-7.txt"));
+}
+
+TEST(Files, NameTheFileThatCannotBeWritten) {
+  try {
+    CreateFile("/nonexistent-folder/file");
+    FAIL() << "created";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kStorageError);
+    EXPECT_NE(std::string(error.what()).find("/nonexistent-folder/file"), std::string::npos);
+  }
+}
+
+TEST(Files, TellAFullDiskFromOtherTrouble) {
+  const FileDescriptor full = [] { return FileDescriptor(CreateFile("/dev/full")); }();
+  try {
+    WriteAll(full.get(), {"x", 1}, "/dev/full");
+    FAIL() << "written";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kStorageFull);
+  }
+}
+
+}  // namespace
+}  // namespace millrace

@@ -1,0 +1,76 @@
+#include "tests/transcoder/worker/session_fixture.h"
+
+namespace millrace::worker {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+// A worker that is stopped and continued, or whose machine was suspended, wakes up with whatever
+// has come meanwhile; what comes first must not matter.
+class FrozenSessionTest : public SessionTest {
+ protected:
+  void SetUp() override {
+    Register();
+    Assign(kLease);
+    transport_.sent.clear();
+    clock_.Advance(40s);  // and nothing is called
+  }
+  void ExpectItGaveUp() {
+    EXPECT_THAT(host_.stopped, ElementsAre(kLease));
+    EXPECT_EQ(transport_.reconnects, 1);
+    for (const Message& message : transport_.sent) {
+      EXPECT_EQ(message.type, worker::kRegister);
+      EXPECT_THAT(message.body.at("running"), IsEmpty());
+    }
+  }
+};
+
+TEST_F(FrozenSessionTest, ReportsNoResultThatCameAfterTheLease) {
+  Finish(kLease);
+  ExpectItGaveUp();
+  EXPECT_THAT(host_.discarded, ElementsAre(kLease));
+}
+
+TEST_F(FrozenSessionTest, ReportsNoFailureThatCameAfterTheLease) {
+  Fail(kLease);
+  ExpectItGaveUp();
+}
+
+TEST_F(FrozenSessionTest, SaysNothingOfItsLeaseWhenItIsToldToLeave) {
+  session_.Drain();
+  ExpectItGaveUp();
+}
+
+TEST_F(FrozenSessionTest, SaysNothingOfItsLeaseWhenItStartedLate) {
+  session_.OnStarted(kLease);
+  ExpectItGaveUp();
+}
+
+TEST_F(FrozenSessionTest, SaysNothingOfItsLeaseWhenItIsConnectedAgain) {
+  session_.OnConnected();
+  ExpectItGaveUp();
+}
+
+TEST_F(FrozenSessionTest, TakesNoWorkThatHadBeenWaitingForIt) {
+  Assign(kOther);
+  ExpectItGaveUp();
+  EXPECT_THAT(host_.started, ElementsAre(kLease));
+}
+
+class WokenSessionTest : public SessionTest {};
+
+TEST_F(WokenSessionTest, AnAnswerThatWaitedWhileItWasFrozenStillProlongsItsLease) {
+  Register();
+  Assign(kLease);
+  const Message beat = NextBeat();
+  clock_.Advance(29s);
+  AnswerBeat(beat);
+  EXPECT_THAT(host_.stopped, IsEmpty());
+  Finish(kLease);
+  EXPECT_THAT(transport_.Take(worker::kFinished), SizeIs(1));
+}
+
+}  // namespace
+}  // namespace millrace::worker

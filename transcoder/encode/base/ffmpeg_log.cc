@@ -1,0 +1,125 @@
+#include "transcoder/encode/base/ffmpeg_log.h"
+
+extern "C" {
+#include <libavutil/log.h>
+}
+
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <iterator>
+#include <mutex>
+#include <string_view>
+
+namespace millrace::encode {
+namespace {
+
+// A damaged input can complain at every packet of a day of media.
+constexpr int64_t kMaxLogBytes = int64_t{8} << 20;
+
+struct State {
+  std::mutex mutex;
+  FfmpegComplaints complaints;
+  std::string line;         // begun and not yet ended by a newline
+  std::string last_line;    // written last
+  int64_t repetitions = 0;  // of last_line, not written
+  int64_t bytes = 0;        // written
+};
+
+thread_local bool muted = false;
+
+State& TheState() {
+  static State state;
+  return state;
+}
+
+AVClassCategory CategoryOf(void* object, const AVClass* kind) {
+  return kind->get_category != nullptr ? kind->get_category(object) : kind->category;
+}
+
+void Write(const std::string& line) {
+  // One call a line, so that lines of different processes on one file stay whole.
+  const ssize_t written = write(STDERR_FILENO, line.data(), line.size());
+  static_cast<void>(written);  // nobody is left to tell
+}
+
+void Write(State& state, const std::string& line) {
+  if (state.bytes > kMaxLogBytes) return;
+  state.bytes += std::ssize(line);
+  if (state.bytes > kMaxLogBytes) {
+    Write("(the rest of FFmpeg's log is left out)\n");
+    return;
+  }
+  Write(line);
+}
+
+void WriteOnce(State& state, const std::string& line) {
+  if (line == state.last_line) {
+    ++state.repetitions;
+    return;
+  }
+  if (state.repetitions > 0) {
+    Write(state, "  (the last line came " + std::to_string(state.repetitions) + " more times)\n");
+  }
+  state.repetitions = 0;
+  state.last_line = line;
+  Write(state, line);
+}
+
+void OnLine(State& state, int level, AVClassCategory category, const std::string& line) {
+  if (level <= AV_LOG_ERROR) {
+    FfmpegComplaints& complaints = state.complaints;
+    complaints.last_error = line.substr(0, line.find_last_not_of('\n') + 1);
+    if (category == AV_CLASS_CATEGORY_DEMUXER) ++complaints.demuxer_errors;
+    if (category == AV_CLASS_CATEGORY_DECODER) {
+      ++complaints.decoder_errors;
+      complaints.last_decoder_error = complaints.last_error;
+    }
+  }
+  WriteOnce(state, line);
+}
+
+void Callback(void* object, int level, const char* format, va_list arguments) {
+  level &= 0xff;
+  if (level > AV_LOG_INFO || muted) return;
+  std::array<char, 1024> text{};
+  if (vsnprintf(text.data(), text.size(), format, arguments) <= 0) return;
+  const AVClass* kind = object != nullptr ? *static_cast<const AVClass**>(object) : nullptr;
+  State& state = TheState();
+  const std::lock_guard lock(state.mutex);
+  if (state.line.empty() && kind != nullptr) {
+    state.line = std::string(kind->item_name(object)) + ": ";
+  }
+  state.line += text.data();
+  if (state.line.back() != '\n' && state.line.size() < 4096) return;
+  const std::string line = std::move(state.line);
+  state.line.clear();
+  OnLine(state, level, kind != nullptr ? CategoryOf(object, kind) : AV_CLASS_CATEGORY_NA, line);
+}
+
+}  // namespace
+
+void StartFfmpegLog() {
+  TheState();
+  av_log_set_level(AV_LOG_INFO);
+  av_log_set_callback(&Callback);
+}
+
+FfmpegComplaints Complaints() {
+  State& state = TheState();
+  const std::lock_guard lock(state.mutex);
+  return state.complaints;
+}
+
+MutedFfmpegLog::MutedFfmpegLog() { muted = true; }
+
+MutedFfmpegLog::~MutedFfmpegLog() { muted = false; }
+
+void ForgetComplaints() {
+  State& state = TheState();
+  const std::lock_guard lock(state.mutex);
+  state.complaints = {};
+}
+
+}  // namespace millrace::encode

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/base/unique_fd.h"
+#include "transcoder/ffmpeg.h"
+
+namespace millrace::encode {
+
+// An AVIOContext over an open descriptor: FFmpeg sees neither a path nor a protocol, so nothing in
+// a file can make it open another. Remembers the operating system's own error, which libavformat
+// tends to lose. One thread reads or writes; position() and error() may be called by any.
+class FileIo {
+ public:
+  enum class Mode { kRead, kWrite };
+
+  FileIo(UniqueFd fd, Mode mode);
+  // No file: what is written is kept in memory up to the end of the head, and then dropped.
+  FileIo();
+  FileIo(const FileIo&) = delete;
+  FileIo& operator=(const FileIo&) = delete;
+  ~FileIo();
+
+  AVIOContext* context() { return context_; }
+  int fd() const { return fd_.get(); }
+  // In bytes, when it was opened.
+  int64_t size() const { return size_; }
+  // The furthest byte that was read or written.
+  int64_t position() const { return furthest_.load(std::memory_order_relaxed); }
+  // errno of the first call that failed; 0 if none did.
+  int error() const { return error_.load(std::memory_order_relaxed); }
+  // The furthest byte that was written in front of others that were there; 0: none. For the thread
+  // that writes.
+  int64_t rewritten_to() const { return rewritten_to_; }
+
+  // From now on reads give zeros instead of what is in the file. For the thread that reads.
+  void StopReading() { reads_zeros_ = true; }
+  // Only without a file. The head ends at position(); what it holds may still be changed.
+  void EndHead() { head_ended_ = true; }
+  const std::vector<uint8_t>& head() const { return head_; }
+
+ private:
+  static int Read(void* opaque, uint8_t* buffer, int size);
+  static int Write(void* opaque, uint8_t* buffer, int size);
+  static int64_t Seek(void* opaque, int64_t offset, int whence);
+  void MakeContext(Mode mode);
+  bool Put(const uint8_t* buffer, size_t size);
+  void Keep(const uint8_t* buffer, size_t size);
+  int Failed(int error);
+  void Advance(int64_t bytes);
+
+  UniqueFd fd_;
+  int64_t size_ = 0;
+  int64_t offset_ = 0;
+  std::atomic<int64_t> furthest_{0};
+  std::atomic<int> error_{0};
+  int64_t rewritten_to_ = 0;
+  bool reads_zeros_ = false;
+  bool head_ended_ = false;
+  std::vector<uint8_t> head_;
+  AVIOContext* context_ = nullptr;
+};
+
+// Throws Error{kInputUnreadable} if `path` is not a regular file that can be read.
+UniqueFd OpenForReading(const std::string& path);
+// Throws Error{kStorageError} (kWorkerDiskFull if it is that).
+UniqueFd CreateForWriting(const std::string& path);
+// Writes all, fsyncs and closes. Throws like CreateForWriting.
+void WriteWholeFile(const std::string& path, const uint8_t* bytes, size_t size);
+// Throws Error{kStorageError}, kWorkerDiskFull for ENOSPC and EDQUOT.
+[[noreturn]] void ThrowStorageError(const std::string& what, int error);
+
+}  // namespace millrace::encode

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/base/clock.h"
+#include "core/model/task.h"
+
+namespace millrace::encode {
+
+// Turns what the stages have done into a percentage that never falls. Pure: no clock, no thread.
+//
+// Done is measured in media time against planned media time. The plan begins with what the header
+// promises. A header that is missing or lies is corrected as the demuxer learns: a fraction p of
+// the bytes that held s seconds foretells s / p seconds in all.
+class ProgressEstimator {
+ public:
+  struct Output {
+    std::string name;
+    double cost = 1;            // relative, of one second of it
+    double finalize_share = 0;  // of its cost that comes after the last packet, 0 to 1
+  };
+  struct OutputState {
+    double seconds = 0;    // of media, written
+    double finalized = 0;  // 0 to 1
+  };
+  struct Observation {
+    std::string phase;
+    double demuxed_seconds = 0;
+    int64_t demuxed_bytes = 0;
+    bool demux_finished = false;
+    int64_t frames = 0;
+    std::vector<OutputState> outputs;  // as many as were given to the constructor
+  };
+
+  ProgressEstimator(std::vector<Output> outputs, std::optional<double> header_seconds,
+                    int64_t input_bytes, MonotonicTime start);
+
+  Progress Update(const Observation& seen, MonotonicTime now);
+  // The best guess so far; nullopt if there is no ground for one.
+  std::optional<double> PlannedSeconds() const { return planned_; }
+
+ private:
+  void CorrectPlan(const Observation& seen);
+  double FractionOf(const Output& output, const OutputState& state) const;
+
+  const std::vector<Output> outputs_;
+  const std::optional<double> header_seconds_;
+  const int64_t input_bytes_;
+  const MonotonicTime start_;
+  std::optional<double> planned_;
+  double best_fraction_ = 0;
+  std::vector<int> best_percent_;  // of each output
+};
+
+}  // namespace millrace::encode

@@ -1,0 +1,69 @@
+#include "transcoder/encode/process/task_process.h"
+
+#include <openssl/evp.h>
+#include <signal.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "core/base/log.h"
+#include "transcoder/encode/base/failure.h"
+#include "transcoder/encode/base/ffmpeg_log.h"
+#include "transcoder/encode/process/sandbox.h"
+#include "transcoder/encode/run_task.h"
+
+namespace millrace::encode {
+namespace {
+
+TaskDocument ReadTask(const std::string& path) {
+  std::ifstream file(path);
+  if (!file) throw Error(ErrorCode::kInvalidRequest, "the task document cannot be read: " + path);
+  const nlohmann::json json = nlohmann::json::parse(file, nullptr, false);
+  if (json.is_discarded()) {
+    throw Error(ErrorCode::kInvalidRequest, "the task document is not JSON: " + path);
+  }
+  return TaskFromJson(json);
+}
+
+int FailWith(Report& report, const Error& error) {
+  const Error placed = WithPlace(error, {.stage = "open"});
+  LogError("the task could not be started", ToJson(placed));
+  report.Failed(placed);
+  return 1;
+}
+
+}  // namespace
+
+void PrepareProcess() {
+  StartFfmpegLog();
+  // SVT-AV1 reads this when it is first used, and else introduces itself on standard error, where
+  // a worker's log is. Who sets it wants to see more.
+  setenv("SVT_LOG", "1", 0);
+  // A file that is too large or a reader that has gone is an error to handle, not a reason to die.
+  signal(SIGXFSZ, SIG_IGN);
+  signal(SIGPIPE, SIG_IGN);
+  // OpenSSL reads its configuration upon its first use.
+  const std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> hash(EVP_MD_CTX_new(), &EVP_MD_CTX_free);
+  EVP_DigestInit_ex(hash.get(), EVP_sha256(), nullptr);
+}
+
+int RunTaskProcess(const std::string& task_path, const TaskProcessOptions& options) {
+  Report report(options.report_fd);
+  try {
+    const TaskDocument task = ReadTask(task_path);
+    if (options.sandbox) {
+      EnterSandbox({.input_path = task.input_path,
+                    .output_dir = task.output_dir,
+                    .max_file_bytes = options.max_file_bytes});
+    }
+    return RunTask(task, report) ? 0 : 1;
+  } catch (const Error& error) {
+    return FailWith(report, error);
+  } catch (const std::exception& error) {
+    return FailWith(report, Error(ErrorCode::kInternal, error.what()));
+  }
+}
+
+}  // namespace millrace::encode

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "core/model/encode_spec.h"
+#include "transcoder/ffmpeg.h"
+
+namespace millrace::encode {
+
+// The one encoder that is used for a codec. REQUIRES: not kCopy. Throws Error{kEncoderUnavailable}.
+const AVCodec& FindEncoder(VideoCodec codec);
+const AVCodec& FindEncoder(AudioCodec codec);
+
+// Can the codec carry more than 8 bits and HDR as we encode it?
+bool KeepsDepth(VideoCodec codec);
+
+struct VideoEncoderOptions {
+  VideoSpec spec;
+  AVRational time_base{1, 90000};
+  AVRational frame_rate{0, 1};  // what the input claims, for rate control only; 0/1: unknown
+  int threads = 0;              // 0: the encoder's own choice
+  bool global_header = false;   // the container wants the parameter sets out of band
+};
+// For frames like `first`, whose colour tags, size and HDR side data are taken over. Throws
+// Error{kEncoderUnavailable}, or kNoMatchingStreams if the encoder cannot make that size.
+CodecPtr OpenVideoEncoder(const AVFrame& first, const VideoEncoderOptions& options);
+
+struct AudioEncoderOptions {
+  AudioSpec spec;
+  bool global_header = false;
+};
+CodecPtr OpenAudioEncoder(const AVFrame& first, const AudioEncoderOptions& options);
+
+// Samples in each frame but the last; 0 if the encoder takes any number.
+int FrameSizeOf(const AVCodec& encoder, int sample_rate_hz);
+
+// The time base for pictures that come in `input`: exact for its timestamps, fine enough for any
+// container, within what encoders accept.
+AVRational FineTimeBase(AVRational input, std::optional<double> fps);
+
+}  // namespace millrace::encode
