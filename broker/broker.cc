@@ -18,7 +18,7 @@ constexpr std::chrono::seconds kDiskLookEvery{1};
 
 bool Assigns(const Effect& effect) {
   const auto* send = std::get_if<SendToWorker>(&effect);
-  return send != nullptr && send->message.type == worker::kAssign;
+  return send != nullptr && send->message.type == message::kAssign;
 }
 
 // The id to answer a message with that could not be decoded.
@@ -192,17 +192,17 @@ void Broker::TakeWorker(const Received& received, Batch& batch) {
   const Message message = DecodeMessage(received.frames);
   CheckWorkerMessage(message);
   // Whoever said so is gone, and may have a successor by now.
-  if (message.type == worker::kRegister && peers_.IsClosed(received.peer)) return;
+  if (message.type == message::kRegister && peers_.IsClosed(received.peer)) return;
   const auto& instance = message.body.at("instance").get_ref<const std::string&>();
   peers_.Learn(instance, received.peer, clock_.Now());
   if (!suspension_) {
     const Heard heard = peers_.IsConnected(instance) ? Heard::kNow : Heard::kLate;
     batch.Add(dispatcher_->OnWorker(instance, message, ReadClock(), heard));
-  } else if (message.type == worker::kBeat) {
+  } else if (message.type == message::kBeat) {
     batch.effects.emplace_back(SendToWorker{
         .instance = instance,
         .message = {
-            .type = std::string(worker::kOrders),
+            .type = std::string(message::kOrders),
             .id = message.id,
             .body = {{"cancel", nlohmann::json::array()}, {"lost", nlohmann::json::array()}}}});
   }
@@ -273,7 +273,7 @@ void Broker::NoteProgress(const std::vector<Effect>& effects) {
     const Job* job = dispatcher_->Find(job_id);
     if (job == nullptr) {
       progress_.Forget(job_id);
-    } else if (announce->topic == event::kProgress) {
+    } else if (announce->topic == topic::kProgress) {
       progress_.Note(job_id, job->generation, announce->body.at("percent").get<int>());
     }
   }

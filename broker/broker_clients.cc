@@ -15,16 +15,18 @@ namespace {
 
 bool ChangesNothing(std::string_view type) {
   static constexpr auto kReads = std::to_array<std::string_view>(
-      {client::kGetJob, client::kListJobs, client::kAttempts, client::kEvents, client::kQueue,
-       client::kWorkers, client::kPing, client::kDeadLetters, client::kDeadLetterGroups,
-       client::kGetDeadLetter, client::kGetRedrive});
+      {message::kGetJob, message::kListJobs, message::kAttempts, message::kEvents, message::kQueue,
+       message::kWorkers, message::kPing, message::kDeadLetters, message::kDeadLetterGroups,
+       message::kGetDeadLetter, message::kGetRedrive});
   return std::ranges::find(kReads, type) != kReads.end();
 }
 
-bool IsPurge(std::string_view type) { return type == client::kPurge || type == client::kPurgeMany; }
+bool IsPurge(std::string_view type) {
+  return type == message::kPurge || type == message::kPurgeMany;
+}
 
 bool IsAboutDead(std::string_view type) {
-  return IsPurge(type) || type == client::kRedrive || type == client::kRedriveMany;
+  return IsPurge(type) || type == message::kRedrive || type == message::kRedriveMany;
 }
 
 // Whether it only asks how many there are. With a patch it also asks whether that fits them.
@@ -52,7 +54,7 @@ void Broker::TakeClient(const Received& received, Batch& batch) {
     TakeAboutDead(received, message, batch);
     return;
   }
-  if (message.type == client::kSubmit) RefuseRemovedUpload(message);
+  if (message.type == message::kSubmit) RefuseRemovedUpload(message);
   batch.Add(dispatcher_->OnClient(received.peer, message, ReadClock()));
   owed_.emplace(received.peer, message.id);
 }
@@ -75,17 +77,17 @@ void Broker::TakeAboutDead(const Received& received, const Message& message, Bat
 }
 
 bool Broker::IsRead(const Message& message, const Batch& batch) const {
-  if (message.type == client::kProbe) return false;
+  if (message.type == message::kProbe) return false;
   if (IsAboutDead(message.type)) return IsDryRun(message) || IsRepeatedMany(message);
   if (dispatcher_->Find(TextOf(message.body, "job_id")) != nullptr) return false;
-  return message.type == client::kCancel || IsRepeatedSubmit(message, batch);
+  return message.type == message::kCancel || IsRepeatedSubmit(message, batch);
 }
 
 bool Broker::IsRepeatedMany(const Message& message) const {
-  if (message.type == client::kRedriveMany) {
+  if (message.type == message::kRedriveMany) {
     return ledger_->FindRedrive(TextOf(message.body, "redrive_id")).has_value();
   }
-  return message.type == client::kPurgeMany && !message.body.value("dry_run", false) &&
+  return message.type == message::kPurgeMany && !message.body.value("dry_run", false) &&
          ledger_->FindPurge(TextOf(message.body, "purge_id")).has_value();
 }
 
@@ -118,7 +120,7 @@ void Broker::AnswerReads(const std::vector<Read>& reads) {
       reply = reader.Answer(read.request, ReadClock());
     } catch (const Error& error) {
       // The job of a repeated submission was in the commit that failed.
-      const bool lost = suspension_ && read.request.type == client::kSubmit;
+      const bool lost = suspension_ && read.request.type == message::kSubmit;
       reply = ErrorReply(read.request.id, lost ? suspension_->cause : error);
     } catch (const std::exception& error) {
       LogError("a read was not expected to fail so", {{"error", error.what()}});

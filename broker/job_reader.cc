@@ -85,27 +85,27 @@ JobFilter ParseJobFilter(const nlohmann::json& body) {
 }
 
 Message JobReader::Answer(const Message& request, Now now) const {
-  return {.type = std::string(client::kOk), .id = request.id, .body = BodyFor(request, now)};
+  return {.type = std::string(message::kOk), .id = request.id, .body = BodyFor(request, now)};
 }
 
 nlohmann::json JobReader::BodyFor(const Message& request, Now now) const {
   const std::string_view type = request.type;
   const nlohmann::json& body = request.body;
   const auto job_id = [&] { return body.at("job_id").get<std::string>(); };
-  if (type == client::kGetJob) return ReadJob(job_id());
-  if (type == client::kSubmit) return RepeatSubmit(body);
-  if (type == client::kCancel) RefuseCancel(job_id());
-  if (type == client::kListJobs) return ListJobs(body);
-  if (type == client::kAttempts) return Attempts(job_id());
-  if (type == client::kEvents) return Events(body);
-  if (type == client::kQueue) return Queue(now);
-  if (type == client::kWorkers) return dispatcher_.WorkersView(now);
-  if (type == client::kDeadLetters) return ListDeadLetters(body);
-  if (type == client::kDeadLetterGroups) return GroupDeadLetters(body);
-  if (type == client::kGetDeadLetter) return ReadDeadLetter(job_id());
-  if (type == client::kGetRedrive) return {{"redrive", ReadRedrive(body.at("redrive_id"))}};
-  if (type == client::kRedriveMany) return RedriveMany(body);
-  if (type == client::kPurgeMany) return PurgeMany(body);
+  if (type == message::kGetJob) return ReadJob(job_id());
+  if (type == message::kSubmit) return RepeatSubmit(body);
+  if (type == message::kCancel) RefuseCancel(job_id());
+  if (type == message::kListJobs) return ListJobs(body);
+  if (type == message::kAttempts) return Attempts(job_id());
+  if (type == message::kEvents) return Events(body);
+  if (type == message::kQueue) return Queue(now);
+  if (type == message::kWorkers) return dispatcher_.WorkersView(now);
+  if (type == message::kDeadLetters) return ListDeadLetters(body);
+  if (type == message::kDeadLetterGroups) return GroupDeadLetters(body);
+  if (type == message::kGetDeadLetter) return ReadDeadLetter(job_id());
+  if (type == message::kGetRedrive) return {{"redrive", ReadRedrive(body.at("redrive_id"))}};
+  if (type == message::kRedriveMany) return RedriveMany(body);
+  if (type == message::kPurgeMany) return PurgeMany(body);
   return Ping();
 }
 

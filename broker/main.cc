@@ -84,7 +84,7 @@ int Ping(const Settings& settings) {
   constexpr std::chrono::seconds kPatience{3};
   const Message reply =
       AskBroker(settings.common.client_endpoint,
-                {.type = std::string(client::kPing), .id = NewMessageId()}, kPatience);
+                {.type = std::string(message::kPing), .id = NewMessageId()}, kPatience);
   std::cout << reply.body.dump() << "\n";
   return reply.body.at("accepting").get<bool>() ? 0 : 1;
 }

@@ -78,7 +78,7 @@ class BrokerClient::Link {
     dealer_.set(zmq::sockopt::rcvhwm, 0);  // bounded by what was asked
     dealer_.connect(options_.client_endpoint);
     ConfigureSocket(events_);
-    for (const std::string_view topic : {event::kJob, event::kProgress}) {
+    for (const std::string_view topic : {topic::kJob, topic::kProgress}) {
       events_.set(zmq::sockopt::subscribe, std::string(topic));
     }
     events_.connect(options_.event_endpoint);
@@ -246,7 +246,7 @@ class BrokerClient::Link {
       last_answered_ping_ = std::max(last_answered_ping_, sent);
     };
     const auto ping =
-        MakeCall(client::kPing, nlohmann::json::object(),
+        MakeCall(message::kPing, nlohmann::json::object(),
                  std::chrono::ceil<milliseconds>(call.deadline - Now()), Manner::kOnce, answered);
     if (!TrySend(ping->frames)) return;
     pending_.emplace(ping->id, ping);
@@ -269,9 +269,9 @@ class BrokerClient::Link {
   }
 
   void TakeReply(Message reply) {
-    if (reply.type == client::kOk) {
+    if (reply.type == message::kOk) {
       Finish(reply.id, std::move(reply.body));
-    } else if (reply.type == client::kError) {
+    } else if (reply.type == message::kError) {
       Finish(reply.id, ErrorFromJson(reply.body));
     } else {
       LogWarning("a reply of the broker has an unknown type", {{"type", reply.type}});
@@ -285,7 +285,7 @@ class BrokerClient::Link {
       if (frames.size() != 2 || listeners_.empty()) continue;
       const auto body = nlohmann::json::parse(frames[1], nullptr, /*allow_exceptions=*/false);
       if (!body.is_object()) continue;
-      if (frames[0] == event::kJob) LookForAGap(body.value("seq", int64_t{0}));
+      if (frames[0] == topic::kJob) LookForAGap(body.value("seq", int64_t{0}));
       Tell(frames[0], body);
     }
   }
@@ -370,7 +370,7 @@ void BrokerClient::CallOnce(std::string_view type, nlohmann::json body, millisec
 void BrokerClient::CallPatiently(std::string_view type, nlohmann::json body, milliseconds patience,
                                  Callback done) {
   const auto call = MakeCall(type, std::move(body), patience, Manner::kPatiently, std::move(done));
-  Call(client::kPing, nlohmann::json::object(),
+  Call(message::kPing, nlohmann::json::object(),
        [link = link_.get(), call, patience](BrokerReply reply) {
          if (std::holds_alternative<Error>(reply)) {
            call->done(std::move(reply));

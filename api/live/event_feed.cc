@@ -177,10 +177,10 @@ void EventFeed::OnEvent(std::string_view topic, const nlohmann::json& body) {
   const auto found = jobs_.find(body.value("job", ""));
   if (found == jobs_.end()) return;
   Followed& job = found->second;
-  if (topic == event::kJob) {
+  if (topic == topic::kJob) {
     job.progress.clear();  // of the state that has just ended
     Read(found->first);
-  } else if (topic == event::kProgress) {
+  } else if (topic == topic::kProgress) {
     job.progress = ProgressFrame(body);
     if (job.reading) return;  // the transitions that were published before it go first
     SendProgress(job);
@@ -204,7 +204,7 @@ void EventFeed::Read(const std::string& job_id) {
   job.reading = true;
   ++reads_;
   broker_.Call(
-      client::kEvents, {{"job_id", job_id}, {"after", *after}, {"limit", kPageEvents}},
+      message::kEvents, {{"job_id", job_id}, {"after", *after}, {"limit", kPageEvents}},
       [this, job_id, after = *after](const BrokerReply& reply) { OnRead(job_id, after, reply); });
 }
 

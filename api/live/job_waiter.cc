@@ -95,7 +95,7 @@ void JobWaiter::OnEvent(std::string_view topic, const nlohmann::json& body) {
   }
   const auto found = jobs_.find(body.value("job", ""));
   if (found == jobs_.end()) return;
-  const bool finished = topic == event::kJob && IsTerminalName(body.value("state", ""));
+  const bool finished = topic == topic::kJob && IsTerminalName(body.value("state", ""));
   const bool matters = finished || std::ranges::any_of(found->second.waits, [](const auto& parked) {
                          return !parked->wait.until_finished;
                        });
@@ -111,7 +111,7 @@ void JobWaiter::Read(const std::string& job_id) {
   }
   found->second.reading = true;
   ++reads_;
-  broker_.Call(client::kGetJob, {{"job_id", job_id}},
+  broker_.Call(message::kGetJob, {{"job_id", job_id}},
                [this, job_id](const BrokerReply& reply) { OnRead(job_id, reply); });
 }
 

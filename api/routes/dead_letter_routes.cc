@@ -106,12 +106,12 @@ void ListLetters(ApiContext& context, const http::Request& request,
   const Listing listing = ListingOf(request);
   if (!listing.grouped) {
     context.broker.Call(
-        client::kDeadLetters, listing.filter,
+        message::kDeadLetters, listing.filter,
         [&context, responder](const BrokerReply& reply) { SendPage(context, responder, reply); });
     return;
   }
   context.broker.Call(
-      client::kDeadLetterGroups, listing.filter,
+      message::kDeadLetterGroups, listing.filter,
       Answering(responder, [filter = listing.filter](const http::Request&, nlohmann::json reply) {
         return GroupsOf(filter, std::move(reply));
       }));

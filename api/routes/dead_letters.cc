@@ -157,7 +157,7 @@ void WithLetter(ApiContext& context, const http::ResponderPtr& responder, Letter
       }
     });
   };
-  context.broker.Call(client::kGetDeadLetter, {{"job_id", DeadJobIdOf(responder->request())}},
+  context.broker.Call(message::kGetDeadLetter, {{"job_id", DeadJobIdOf(responder->request())}},
                       on_reply);
 }
 

@@ -62,7 +62,7 @@ void AddJobListRoute(http::Router& router, ApiContext& context) {
   router.Add("GET", "/v1/jobs",
              [&context](const http::Request& request, const http::ResponderPtr& responder) {
                context.broker.Call(
-                   client::kListJobs, FilterOf(request),
+                   message::kListJobs, FilterOf(request),
                    Answering(responder, [](const http::Request&, nlohmann::json reply) {
                      nlohmann::json page = {{"jobs", nlohmann::json::array()},
                                             {"next_page_token", reply.at("next_page_token")}};

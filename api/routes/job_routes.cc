@@ -53,7 +53,7 @@ void GetJob(ApiContext& context, const http::Request& request,
     GetJobLater(context, request, responder, *wait);
     return;
   }
-  context.broker.Call(client::kGetJob, {{"job_id", id}},
+  context.broker.Call(message::kGetJob, {{"job_id", id}},
                       Answering(responder, [](const http::Request& asked, nlohmann::json reply) {
                         return JobOrNotModified(asked, std::move(reply.at("job")));
                       }));
@@ -62,7 +62,7 @@ void GetJob(ApiContext& context, const http::Request& request,
 void GetAttempts(ApiContext& context, const http::Request& request,
                  const http::ResponderPtr& responder) {
   RefuseQuery(request);
-  context.broker.Call(client::kAttempts, {{"job_id", JobIdOf(request)}},
+  context.broker.Call(message::kAttempts, {{"job_id", JobIdOf(request)}},
                       Answering(responder, [](const http::Request&, const nlohmann::json& reply) {
                         return JsonResponse(200, {{"attempts", reply.at("attempts")}});
                       }));
@@ -75,7 +75,7 @@ void CancelJob(ApiContext& context, const http::Request& request,
   if (!request.body.empty() && ReadJsonBody(request) != nlohmann::json::object()) {
     throw Error(ErrorCode::kInvalidRequest, "cancel takes no body");
   }
-  context.broker.Call(client::kCancel, {{"job_id", id}},
+  context.broker.Call(message::kCancel, {{"job_id", id}},
                       Answering(responder, [](const http::Request&, nlohmann::json reply) {
                         return JobResponse(202, std::move(reply.at("job")));
                       }));

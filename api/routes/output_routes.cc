@@ -62,7 +62,7 @@ class Outputs : public std::enable_shared_from_this<Outputs> {
       self->context_.disk.Post(
           [self, responder, reply = std::move(reply)] { self->OnReply(responder, reply); });
     };
-    context_.broker.Call(client::kGetJob, {{"job_id", job_id}}, on_reply);
+    context_.broker.Call(message::kGetJob, {{"job_id", job_id}}, on_reply);
   }
 
  private:

@@ -41,7 +41,7 @@ void Probe(ApiContext& context, const http::Request& request, const http::Respon
                                {"deadline_unix_ms", DeadlineUnixMs(context.clock, kProbeDeadline)}};
   facts.update(ToJson(input));
   context.broker.CallOnce(
-      client::kProbe, body, kProbeDeadline,
+      message::kProbe, body, kProbeDeadline,
       Answering(responder, [facts](const http::Request&, const nlohmann::json& reply) {
         return JsonResponse(200, {{"input", facts}, {"media", reply.at("media")}});
       }));

@@ -23,7 +23,7 @@ void PurgeLetter(ApiContext& context, const http::Request& request,
                  const http::ResponderPtr& responder) {
   RefuseQuery(request);
   if (!request.body.empty()) throw Error(ErrorCode::kInvalidRequest, "purging takes no body");
-  context.broker.Call(client::kPurge, {{"job_id", DeadJobIdOf(request)}},
+  context.broker.Call(message::kPurge, {{"job_id", DeadJobIdOf(request)}},
                       Answering(responder, [](const http::Request&, const nlohmann::json&) {
                         return http::Response{.status = 204};
                       }));
@@ -72,7 +72,7 @@ void PurgeLetters(ApiContext& context, const http::Request& request,
     }
     return JsonResponse(200, {{"count", count}});
   };
-  context.broker.CallPatiently(client::kPurgeMany, std::move(asked.message), kPatienceForMany,
+  context.broker.CallPatiently(message::kPurgeMany, std::move(asked.message), kPatienceForMany,
                                Answering(responder, answer));
 }
 

@@ -63,7 +63,7 @@ void Redrive(ApiContext& context, const http::ResponderPtr& responder, int64_t g
   nlohmann::json message = {{"job_id", DeadJobIdOf(responder->request())},
                             {"generation", generation}};
   if (!patch.is_null()) message["patch"] = patch;
-  context.broker.Call(client::kRedrive, std::move(message),
+  context.broker.Call(message::kRedrive, std::move(message),
                       Answering(responder, [](const http::Request&, nlohmann::json reply) {
                         nlohmann::json& job = reply.at("job");
                         http::Headers headers = {{"Location", JobPath(job.at("id"))}};
@@ -91,7 +91,7 @@ void RedriveJob(ApiContext& context, const http::Request& request,
     Redrive(context, responder, *asked.generation, asked.patch);
     return;
   }
-  context.broker.Call(client::kGetDeadLetter, {{"job_id", job_id}},
+  context.broker.Call(message::kGetDeadLetter, {{"job_id", job_id}},
                       [&context, responder, patch = asked.patch](const BrokerReply& reply) {
                         if (const auto* error = std::get_if<Error>(&reply)) {
                           responder->Send(ProblemResponse(*error));
@@ -143,7 +143,7 @@ void RedriveJobs(ApiContext& context, const http::Request& request,
   RefuseQuery(request);
   RedriveMany asked = ReadRedriveMany(request, context.presets);
   context.broker.CallPatiently(
-      client::kRedriveMany, std::move(asked.message), kPatienceForMany,
+      message::kRedriveMany, std::move(asked.message), kPatienceForMany,
       Answering(responder, [dry_run = asked.dry_run](const http::Request&, nlohmann::json reply) {
         if (dry_run) return JsonResponse(200, {{"count", reply.at("count")}});
         if (reply.at("redrive").is_null()) return JsonResponse(202, reply);
@@ -160,7 +160,7 @@ void ShowRedrive(ApiContext& context, const http::Request& request,
   if (!IsId(id, kRedrivePrefix)) {
     throw Error(ErrorCode::kRedriveNotFound, "'" + id + "' is not the id of a redrive");
   }
-  context.broker.Call(client::kGetRedrive, {{"redrive_id", id}},
+  context.broker.Call(message::kGetRedrive, {{"redrive_id", id}},
                       Answering(responder, [](const http::Request&, nlohmann::json reply) {
                         return JsonResponse(200, RedriveWithLinks(std::move(reply.at("redrive"))));
                       }));

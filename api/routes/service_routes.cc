@@ -24,7 +24,7 @@ void AskReadiness(ApiContext& context, const http::Request& request,
                   const http::ResponderPtr& responder) {
   RefuseQuery(request);
   if (context.draining) throw Error(ErrorCode::kDraining, "this server is shutting down");
-  context.broker.Call(client::kPing, nlohmann::json::object(),
+  context.broker.Call(message::kPing, nlohmann::json::object(),
                       Answering(responder, [](const http::Request&, const nlohmann::json& pong) {
                         return Readiness(pong);
                       }));
@@ -46,8 +46,8 @@ void AddView(http::Router& router, ApiContext& context, const char* path, std::s
 }  // namespace
 
 void AddServiceRoutes(http::Router& router, ApiContext& context) {
-  AddView(router, context, "/v1/queue", client::kQueue);
-  AddView(router, context, "/v1/workers", client::kWorkers);
+  AddView(router, context, "/v1/queue", message::kQueue);
+  AddView(router, context, "/v1/workers", message::kWorkers);
   router.Add("GET", "/livez",
              [](const http::Request& request, const http::ResponderPtr& responder) {
                RefuseQuery(request);

@@ -50,7 +50,7 @@ class Submission {
     message["deadline_unix_ms"] =
         DeadlineUnixMs(context_.clock, context_.broker.options().deadline);
     Failpoint("api.before_submit");
-    context_.broker.Call(client::kSubmit, std::move(message),
+    context_.broker.Call(message::kSubmit, std::move(message),
                          [&context = context_, responder](const BrokerReply& reply) {
                            OnReply(context, responder, reply);
                          });
@@ -64,7 +64,7 @@ class Submission {
     message["input_facts"] = {{"name", nullptr}, {"bytes", nullptr}, {"sha256", nullptr}};
     message["deadline_unix_ms"] = 0;
     context_.broker.Call(
-        client::kSubmit, std::move(message),
+        message::kSubmit, std::move(message),
         [&context = context_, responder, problem, input](const BrokerReply& reply) {
           const auto* error = std::get_if<Error>(&reply);
           if (error != nullptr && error->code() == ErrorCode::kDeadlineExceeded) {

@@ -29,11 +29,11 @@ std::chrono::milliseconds DeadlineOf(const Message& message) {
 
 Outcome Dispatcher::Impl::OnClient(const std::string& route, const Message& message, Now now) {
   Draft draft(now, jobs_, last_sequence_);
-  if (message.type == client::kSubmit) {
+  if (message.type == message::kSubmit) {
     OnSubmit(draft, route, message);
-  } else if (message.type == client::kCancel) {
+  } else if (message.type == message::kCancel) {
     OnCancel(draft, route, message);
-  } else if (message.type == client::kProbe) {
+  } else if (message.type == message::kProbe) {
     OnProbe(draft, route, message);
   } else {
     throw Error(ErrorCode::kProtocolError, "not a client's message: " + message.type);
@@ -100,7 +100,7 @@ void Dispatcher::Impl::FillProbeSlots(Draft& draft) {
     ++chosen->probes;
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(probe->deadline -
                                                                             draft.now().monotonic);
-    draft.Send(chosen->instance, worker::kProbe, probe->id,
+    draft.Send(chosen->instance, message::kProbe, probe->id,
                {{"probe", probe->id},
                 {"input", probe->input},
                 {"input_name", probe->input_name},
@@ -121,7 +121,8 @@ void Dispatcher::Impl::ReplyJob(Draft& draft, const std::string& route, const Me
                                 const JobEntry& entry) {
   nlohmann::json body = nlohmann::json::object();
   body["job"] = JobView(entry.job, LiveOf(entry));
-  draft.Reply(route, {.type = std::string(client::kOk), .id = message.id, .body = std::move(body)});
+  draft.Reply(route,
+              {.type = std::string(message::kOk), .id = message.id, .body = std::move(body)});
 }
 
 }  // namespace millrace::broker

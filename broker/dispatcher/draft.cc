@@ -45,7 +45,7 @@ int64_t Draft::Append(const Job& job, JobEvent event) {
                      .event = event,
                      .state = job.state,
                      .at = now_.wall});
-  Announce(event::kJob, ToJson(events_.back()));
+  Announce(topic::kJob, ToJson(events_.back()));
   return last_sequence_;
 }
 

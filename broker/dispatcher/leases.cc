@@ -60,7 +60,7 @@ void Dispatcher::Impl::AnswerSettled(Draft& draft, const std::string& peer, cons
   // A cancelled attempt may have ended in any way.
   const std::string before = OutcomeOf(name);
   const bool repeated = before == outcome || before == "cancelled";
-  draft.Send(peer, repeated ? worker::kAck : worker::kLeaseLost, message.id, NameJson(name));
+  draft.Send(peer, repeated ? message::kAck : message::kLeaseLost, message.id, NameJson(name));
 }
 
 void Dispatcher::Impl::OnStarted(Draft& draft, const std::string& peer, const Message& message) {
@@ -68,7 +68,7 @@ void Dispatcher::Impl::OnStarted(Draft& draft, const std::string& peer, const Me
   if (TaskEntry* task = FindCurrent(name)) {
     task->lease->acknowledged = true;
   } else if (!IsSettled(name)) {
-    draft.Send(peer, worker::kLeaseLost, message.id, NameJson(name));
+    draft.Send(peer, message::kLeaseLost, message.id, NameJson(name));
   }
 }
 
@@ -86,7 +86,7 @@ void Dispatcher::Impl::OnFinished(Draft& draft, const std::string& peer, const M
   } else {
     FinishTask(draft, *task, manifest, std::move(parsed));
   }
-  draft.Send(peer, worker::kAck, message.id, NameJson(name));
+  draft.Send(peer, message::kAck, message.id, NameJson(name));
 }
 
 void Dispatcher::Impl::OnFailed(Draft& draft, const std::string& peer, const Message& message) {
@@ -104,7 +104,7 @@ void Dispatcher::Impl::OnFailed(Draft& draft, const std::string& peer, const Mes
   } else {
     FailTask(draft, *task, std::move(failure), "failed");
   }
-  draft.Send(peer, worker::kAck, message.id, NameJson(name));
+  draft.Send(peer, message::kAck, message.id, NameJson(name));
 }
 
 void Dispatcher::Impl::OnReleased(Draft& draft, const std::string& peer, const Message& message) {
@@ -129,7 +129,7 @@ void Dispatcher::Impl::OnReleased(Draft& draft, const std::string& peer, const M
                    "worker " + task->record.last_worker + " handed the task back"),
              "released");
   }
-  draft.Send(peer, worker::kAck, message.id, NameJson(name));
+  draft.Send(peer, message::kAck, message.id, NameJson(name));
 }
 
 }  // namespace millrace::broker

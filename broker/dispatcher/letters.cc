@@ -57,7 +57,7 @@ void BeginGeneration(Job& job) {
 Outcome Dispatcher::Impl::OnRedrive(const std::string& route, const Message& message,
                                     std::vector<DeadJob> jobs, Now now) {
   Draft draft(now, jobs_, last_sequence_);
-  if (message.type == client::kRedrive) {
+  if (message.type == message::kRedrive) {
     OnRedriveOne(draft, route, message, std::move(jobs));
   } else {
     OnRedriveMany(draft, route, message, std::move(jobs));
@@ -86,7 +86,7 @@ void Dispatcher::Impl::OnRedriveOne(Draft& draft, const std::string& route, cons
   DeadJob& dead = jobs.front();
   if (dead.job.generation > generation) {
     // Its client has not heard that it was redriven, and it has ended again meanwhile.
-    draft.Reply(route, {.type = std::string(client::kOk),
+    draft.Reply(route, {.type = std::string(message::kOk),
                         .id = message.id,
                         .body = {{"job", JobView(dead.job, {.attempt = dead.last_attempt})}}});
   } else if (dead.job.generation != generation || !IsOpen(dead)) {
@@ -141,7 +141,7 @@ void Dispatcher::Impl::OpenLetter(Draft& draft, const JobEntry& entry, const Err
 
 void Dispatcher::Impl::AnnounceLetter(Draft& draft, const DeadLetterRecord& letter,
                                       std::string_view event, int64_t sequence) {
-  draft.Announce(event::kDeadLetter, {{"seq", sequence},
+  draft.Announce(topic::kDeadLetter, {{"seq", sequence},
                                       {"job", letter.job_id},
                                       {"generation", letter.generation},
                                       {"event", event},
@@ -153,7 +153,7 @@ void Dispatcher::Impl::AnnounceLetter(Draft& draft, const DeadLetterRecord& lett
 Outcome Dispatcher::Impl::OnPurge(const std::string& route, const Message& message,
                                   std::vector<DeadJob> jobs, Now now) {
   Draft draft(now, jobs_, last_sequence_);
-  if (message.type == client::kPurge) {
+  if (message.type == message::kPurge) {
     OnPurgeOne(draft, route, message, std::move(jobs));
   } else {
     OnPurgeMany(draft, route, message, std::move(jobs));
@@ -179,7 +179,7 @@ void Dispatcher::Impl::OnPurgeOne(Draft& draft, const std::string& route, const 
     Refuse(draft, route, message, NotOpen(dead));
     return;
   }
-  draft.Reply(route, {.type = std::string(client::kOk),
+  draft.Reply(route, {.type = std::string(message::kOk),
                       .id = message.id,
                       .body = {{"dead_letter", ToJson(dead.letter)}}});
 }
@@ -204,7 +204,7 @@ void Dispatcher::Impl::OnPurgeMany(Draft& draft, const std::string& route, const
     draft.Put(PurgeRecord{.id = purge_id, .count = count, .created_at = draft.now().wall});
   }
   draft.Reply(route,
-              {.type = std::string(client::kOk), .id = message.id, .body = {{"count", count}}});
+              {.type = std::string(message::kOk), .id = message.id, .body = {{"count", count}}});
 }
 
 Outcome Dispatcher::Impl::OnExpired(std::vector<DeadJob> jobs, Now now) {

@@ -193,7 +193,7 @@ void Dispatcher::Impl::CancelJob(Draft& draft, JobEntry& entry) {
       jobs_.SetDeadline(task, std::nullopt);
       NoteGone(draft, task);
     } else if (task.lease && !task.lease->instance.empty()) {
-      draft.Send(task.lease->instance, worker::kCancel, "",
+      draft.Send(task.lease->instance, message::kCancel, "",
                  {{"task", task.record.id}, {"fence", task.record.fence}});
     }
   }

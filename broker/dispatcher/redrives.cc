@@ -38,7 +38,7 @@ void CheckPatch(const std::vector<DeadJob>& jobs, const nlohmann::json& patch) {
 }
 
 Message RedriveReply(const Message& message, int64_t count, const nlohmann::json& redrive) {
-  return {.type = std::string(client::kOk),
+  return {.type = std::string(message::kOk),
           .id = message.id,
           .body = {{"count", count}, {"redrive", redrive}}};
 }

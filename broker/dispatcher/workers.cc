@@ -65,21 +65,21 @@ Outcome Dispatcher::Impl::OnWorker(const std::string& peer, const Message& messa
     known->gone_since = now.monotonic;
   }
   const std::string& type = message.type;
-  if (type == worker::kRegister) {
+  if (type == message::kRegister) {
     OnRegister(draft, peer, message);
-  } else if (type == worker::kGoodbye) {
+  } else if (type == message::kGoodbye) {
     OnGoodbye(draft, peer, message);
-  } else if (type == worker::kFinished) {
+  } else if (type == message::kFinished) {
     OnFinished(draft, peer, message);
-  } else if (type == worker::kFailed) {
+  } else if (type == message::kFailed) {
     OnFailed(draft, peer, message);
-  } else if (type == worker::kReleased) {
+  } else if (type == message::kReleased) {
     OnReleased(draft, peer, message);
-  } else if (type == worker::kStarted) {
+  } else if (type == message::kStarted) {
     OnStarted(draft, peer, message);
-  } else if (type == worker::kBeat) {
+  } else if (type == message::kBeat) {
     if (known != nullptr) OnBeat(draft, *known, message);
-  } else if (type == worker::kProbed) {
+  } else if (type == message::kProbed) {
     if (known != nullptr) OnProbed(draft, *known, message);
   } else {
     throw Error(ErrorCode::kProtocolError, "not a worker's message: " + type);
@@ -88,8 +88,8 @@ Outcome Dispatcher::Impl::OnWorker(const std::string& peer, const Message& messa
   if (known != nullptr) {
     // Whoever is heard can be reached; after a goodbye there is nobody.
     if (RegisteredWorker* there = workers_.FindInstance(peer)) there->gone_since.reset();
-  } else if (type != worker::kRegister && type != worker::kGoodbye) {
-    draft.Send(peer, worker::kUnknownWorker, message.id, nlohmann::json::object());
+  } else if (type != message::kRegister && type != message::kGoodbye) {
+    draft.Send(peer, message::kUnknownWorker, message.id, nlohmann::json::object());
   }
   return Conclude(draft);
 }
@@ -114,14 +114,14 @@ void Dispatcher::Impl::OnRegister(Draft& draft, const std::string& peer, const M
       lost.push_back(NameJson(said.name));
     }
   }
-  draft.Send(peer, worker::kRegistered, message.id,
+  draft.Send(peer, message::kRegistered, message.id,
              {{"lease_seconds", std::chrono::duration<double>(options_.lease).count()},
               {"beat_seconds", std::chrono::duration<double>(options_.beat).count()},
               {"lost", std::move(lost)}});
   RepeatAssigns(draft, registered);
   for (const TaskEntry* task : registered.leases) {
     if (task->record.state != TaskState::kCancelling) continue;
-    draft.Send(peer, worker::kCancel, "",
+    draft.Send(peer, message::kCancel, "",
                NameJson({.task = task->record.id, .fence = task->record.fence}));
   }
 }
@@ -185,7 +185,7 @@ void Dispatcher::Impl::OnBeat(Draft& draft, RegisteredWorker& worker, const Mess
       ShowProgress(draft, *task, std::move(said.progress));
     }
   }
-  draft.Send(worker.instance, worker::kOrders, message.id,
+  draft.Send(worker.instance, message::kOrders, message.id,
              {{"cancel", std::move(cancel)}, {"lost", std::move(lost)}});
   RepeatAssigns(draft, worker);
 }
@@ -202,7 +202,7 @@ void Dispatcher::Impl::ShowProgress(Draft& draft, TaskEntry& task, Progress prog
   const bool changed = progress.percent != shown.percent || progress.phase != shown.phase;
   shown = std::move(progress);
   if (!changed) return;
-  draft.Announce(event::kProgress, {{"job", task.job->job.id},
+  draft.Announce(topic::kProgress, {{"job", task.job->job.id},
                                     {"generation", task.job->job.generation},
                                     {"percent", shown.percent},
                                     {"phase", shown.phase}});
@@ -217,7 +217,7 @@ void Dispatcher::Impl::SendAssign(Draft& draft, const TaskEntry& task) {
                          {"input", ToJson(job.request.input)}};
   body["input_name"] = job.input_facts.is_object() ? job.input_facts.value("name", "") : "";
   body["spec"] = ToJson(job.request.spec);
-  draft.Send(task.lease->instance, worker::kAssign, "", std::move(body));
+  draft.Send(task.lease->instance, message::kAssign, "", std::move(body));
 }
 
 void Dispatcher::Impl::RepeatAssigns(Draft& draft, const RegisteredWorker& worker) {
@@ -243,7 +243,7 @@ void Dispatcher::Impl::OnProbed(Draft& draft, RegisteredWorker& worker, const Me
   if (body.contains("error")) {
     EndProbe(draft, *probe, ErrorFromJson(body["error"]));
   } else {
-    draft.Reply(probe->route, {.type = std::string(client::kOk),
+    draft.Reply(probe->route, {.type = std::string(message::kOk),
                                .id = probe->request_id,
                                .body = {{"media", body["media"]}}});
   }
@@ -254,7 +254,7 @@ void Dispatcher::Impl::OnGoodbye(Draft& draft, const std::string& peer, const Me
   if (RegisteredWorker* leaving = workers_.FindInstance(peer)) {
     Forget(draft, *leaving, "left", "worker " + leaving->name + " has left");
   }
-  draft.Send(peer, worker::kAck, message.id, nlohmann::json::object());
+  draft.Send(peer, message::kAck, message.id, nlohmann::json::object());
 }
 
 void Dispatcher::Impl::Forget(Draft& draft, RegisteredWorker& worker, std::string_view event,
@@ -271,7 +271,7 @@ void Dispatcher::Impl::Forget(Draft& draft, RegisteredWorker& worker, std::strin
 
 void Dispatcher::Impl::AnnounceWorker(Draft& draft, const std::string& name,
                                       std::string_view event) {
-  draft.Announce(event::kWorker,
+  draft.Announce(topic::kWorker,
                  {{"worker", name}, {"event", event}, {"at", FormatTime(draft.now().wall)}});
 }
 

@@ -69,24 +69,25 @@ constexpr auto kGetRedrive = std::to_array<FieldShape>({{"redrive_id", Kind::kNa
 constexpr auto kPurgeMany = std::to_array<FieldShape>(
     {{"purge_id", Kind::kName}, kFilter, kDryRun, {"expected", Kind::kBytes, false}});
 
-constexpr auto kClientMessages = std::to_array<MessageShape>({{client::kSubmit, kSubmit},
-                                                              {client::kGetJob, kJob},
-                                                              {client::kListJobs, kNothing},
-                                                              {client::kCancel, kJob},
-                                                              {client::kAttempts, kJob},
-                                                              {client::kEvents, kEvents},
-                                                              {client::kProbe, kProbe},
-                                                              {client::kQueue, kNothing},
-                                                              {client::kWorkers, kNothing},
-                                                              {client::kPing, kNothing},
-                                                              {client::kDeadLetters, kNothing},
-                                                              {client::kDeadLetterGroups, kNothing},
-                                                              {client::kGetDeadLetter, kJob},
-                                                              {client::kRedrive, kRedrive},
-                                                              {client::kRedriveMany, kRedriveMany},
-                                                              {client::kGetRedrive, kGetRedrive},
-                                                              {client::kPurge, kJob},
-                                                              {client::kPurgeMany, kPurgeMany}});
+constexpr auto kClientMessages =
+    std::to_array<MessageShape>({{message::kSubmit, kSubmit},
+                                 {message::kGetJob, kJob},
+                                 {message::kListJobs, kNothing},
+                                 {message::kCancel, kJob},
+                                 {message::kAttempts, kJob},
+                                 {message::kEvents, kEvents},
+                                 {message::kProbe, kProbe},
+                                 {message::kQueue, kNothing},
+                                 {message::kWorkers, kNothing},
+                                 {message::kPing, kNothing},
+                                 {message::kDeadLetters, kNothing},
+                                 {message::kDeadLetterGroups, kNothing},
+                                 {message::kGetDeadLetter, kJob},
+                                 {message::kRedrive, kRedrive},
+                                 {message::kRedriveMany, kRedriveMany},
+                                 {message::kGetRedrive, kGetRedrive},
+                                 {message::kPurge, kJob},
+                                 {message::kPurgeMany, kPurgeMany}});
 
 constexpr FieldShape kInstance{"instance", Kind::kName};
 constexpr FieldShape kTask{"task", Kind::kName};
@@ -117,14 +118,14 @@ constexpr auto kProbed = std::to_array<FieldShape>({kInstance,
                                                     {"error", Kind::kObject, false}});
 constexpr auto kGoodbye = std::to_array<FieldShape>({kInstance});
 
-constexpr auto kWorkerMessages = std::to_array<MessageShape>({{worker::kRegister, kRegister},
-                                                              {worker::kBeat, kBeat},
-                                                              {worker::kStarted, kStarted},
-                                                              {worker::kFinished, kFinished},
-                                                              {worker::kFailed, kFailed},
-                                                              {worker::kReleased, kReleased},
-                                                              {worker::kProbed, kProbed},
-                                                              {worker::kGoodbye, kGoodbye}});
+constexpr auto kWorkerMessages = std::to_array<MessageShape>({{message::kRegister, kRegister},
+                                                              {message::kBeat, kBeat},
+                                                              {message::kStarted, kStarted},
+                                                              {message::kFinished, kFinished},
+                                                              {message::kFailed, kFailed},
+                                                              {message::kReleased, kReleased},
+                                                              {message::kProbed, kProbed},
+                                                              {message::kGoodbye, kGoodbye}});
 
 bool IsTextOf(const nlohmann::json& value, size_t least, size_t most) {
   if (!value.is_string()) return false;

@@ -208,7 +208,7 @@ Message AskBroker(const std::string& endpoint, const Message& request, milliseco
     answer.push_back(part.to_string());
   } while (part.more() && answer.size() < kFramesKept);
   Message reply = DecodeMessage(answer);
-  if (reply.type == client::kError) throw ErrorFromJson(reply.body);
+  if (reply.type == message::kError) throw ErrorFromJson(reply.body);
   return reply;
 }
 

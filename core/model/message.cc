@@ -55,7 +55,7 @@ Message DecodeMessage(const Frames& frames) {
 }
 
 Message ErrorReply(const std::string& message_id, const Error& error) {
-  return {.type = std::string(client::kError), .id = message_id, .body = ToJson(error)};
+  return {.type = std::string(message::kError), .id = message_id, .body = ToJson(error)};
 }
 
 }  // namespace millrace

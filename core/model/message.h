@@ -41,14 +41,15 @@ Message DecodeMessage(const Frames& frames);
 // The reply that refuses a message; `type` is "error" and the body is ToJson(error).
 Message ErrorReply(const std::string& message_id, const Error& error);
 
-namespace client {  // client -> broker, and the broker's replies
+// The types of messages. One word may be used in both directions and on both sockets: `cancel` is
+// what a client asks of the broker, and what the broker then orders of a worker.
+namespace message {
+// client -> broker
 inline constexpr std::string_view kSubmit = "submit";
 inline constexpr std::string_view kGetJob = "get_job";
 inline constexpr std::string_view kListJobs = "list_jobs";
-inline constexpr std::string_view kCancel = "cancel";
 inline constexpr std::string_view kAttempts = "attempts";
 inline constexpr std::string_view kEvents = "events";
-inline constexpr std::string_view kProbe = "probe";
 inline constexpr std::string_view kQueue = "queue";
 inline constexpr std::string_view kWorkers = "workers";
 inline constexpr std::string_view kPing = "ping";
@@ -60,11 +61,12 @@ inline constexpr std::string_view kRedriveMany = "redrive_many";
 inline constexpr std::string_view kGetRedrive = "get_redrive";
 inline constexpr std::string_view kPurge = "purge";
 inline constexpr std::string_view kPurgeMany = "purge_many";
+// client -> broker -> worker
+inline constexpr std::string_view kCancel = "cancel";
+inline constexpr std::string_view kProbe = "probe";
+// broker -> client
 inline constexpr std::string_view kOk = "ok";
-inline constexpr std::string_view kError = "error";
-}  // namespace client
-
-namespace worker {  // worker -> broker
+// worker -> broker
 inline constexpr std::string_view kRegister = "register";
 inline constexpr std::string_view kBeat = "beat";
 inline constexpr std::string_view kStarted = "started";
@@ -77,20 +79,20 @@ inline constexpr std::string_view kGoodbye = "goodbye";
 inline constexpr std::string_view kRegistered = "registered";
 inline constexpr std::string_view kOrders = "orders";
 inline constexpr std::string_view kAssign = "assign";
-inline constexpr std::string_view kCancel = "cancel";
-inline constexpr std::string_view kProbe = "probe";
 inline constexpr std::string_view kAck = "ack";
 inline constexpr std::string_view kLeaseLost = "lease_lost";
 inline constexpr std::string_view kUnknownWorker = "unknown_worker";
+// broker -> client and worker
 inline constexpr std::string_view kError = "error";
-}  // namespace worker
+}  // namespace message
 
-namespace event {                                          // topics of the broker's PUB socket
+// The topics of the broker's PUB socket.
+namespace topic {
 inline constexpr std::string_view kJob = "job";            // each transition of a job
 inline constexpr std::string_view kProgress = "progress";  // percent or phase of a job changed
 inline constexpr std::string_view kWorker = "worker";      // a worker came or went
 // A dead letter came into the queue or left it.
 inline constexpr std::string_view kDeadLetter = "dead-letter";
-}  // namespace event
+}  // namespace topic
 
 }  // namespace millrace

@@ -150,7 +150,7 @@ class ScriptedBroker {
     const Reply reply = script ? script(request.body)
                                : Error(ErrorCode::kProtocolError, "no script for " + request.type);
     if (const auto* body = std::get_if<nlohmann::json>(&reply)) {
-      Send(peer, {.type = std::string(client::kOk), .id = request.id, .body = *body});
+      Send(peer, {.type = std::string(message::kOk), .id = request.id, .body = *body});
     } else if (const auto* error = std::get_if<Error>(&reply)) {
       Send(peer, ErrorReply(request.id, *error));
     }

@@ -72,7 +72,7 @@ void Session::OnConnected() {
 void Session::OnMessage(const Message& message) {
   try {
     // What answers a question prolongs the lease, or not, before anything is done by it.
-    const bool answers = message.type == worker::kRegistered || message.type == worker::kOrders;
+    const bool answers = message.type == message::kRegistered || message.type == message::kOrders;
     if (!answers) CheckLease();
     Dispatch(message);
   } catch (const Error& error) {
@@ -85,15 +85,15 @@ void Session::OnMessage(const Message& message) {
 }
 
 void Session::Dispatch(const Message& message) {
-  if (message.type == worker::kRegistered) return OnRegistered(message);
-  if (message.type == worker::kOrders) return OnOrders(message);
-  if (message.type == worker::kUnknownWorker) return OnUnknownWorker();
-  if (message.type == worker::kAssign) return OnAssign(message);
-  if (message.type == worker::kCancel) return Cancel(LeaseFromJson(message.body));
-  if (message.type == worker::kProbe) return OnProbe(message);
-  if (message.type == worker::kAck) return OnAck(message);
-  if (message.type == worker::kLeaseLost) return OnLeaseLost(message);
-  if (message.type == worker::kError) return OnErrorReply(message);
+  if (message.type == message::kRegistered) return OnRegistered(message);
+  if (message.type == message::kOrders) return OnOrders(message);
+  if (message.type == message::kUnknownWorker) return OnUnknownWorker();
+  if (message.type == message::kAssign) return OnAssign(message);
+  if (message.type == message::kCancel) return Cancel(LeaseFromJson(message.body));
+  if (message.type == message::kProbe) return OnProbe(message);
+  if (message.type == message::kAck) return OnAck(message);
+  if (message.type == message::kLeaseLost) return OnLeaseLost(message);
+  if (message.type == message::kError) return OnErrorReply(message);
   throw Error(ErrorCode::kProtocolError, "unknown type");
 }
 
@@ -184,7 +184,7 @@ void Session::OnAck(const Message& message) {
   }
   const Held* held = FindReport(message.id);
   if (held == nullptr) return;
-  if (held->report.type == worker::kFinished) Failpoint("worker.after_finished");
+  if (held->report.type == message::kFinished) Failpoint("worker.after_finished");
   acknowledged_.push_back(held->lease);
   if (acknowledged_.size() > kRememberedEnds) acknowledged_.pop_front();
   leases_.erase(Lease(held->lease));
@@ -210,7 +210,7 @@ void Session::OnErrorReply(const Message& message) {
   if (held == nullptr || error.code() != ErrorCode::kProtocolError) return;
   const Lease lease = held->lease;
   host_.Discard(lease);
-  if (held->report.type == worker::kFinished) {
+  if (held->report.type == message::kFinished) {
     AttemptFailure failure{
         .error = Error(ErrorCode::kInternal,
                        std::string("the broker did not understand the result: ") + error.what()),
@@ -218,7 +218,7 @@ void Session::OnErrorReply(const Message& message) {
         .log_tail = {}};
     nlohmann::json body = ToJson(lease);
     body["failure"] = ToJson(failure);
-    return Report(*held, worker::kFailed, std::move(body));
+    return Report(*held, message::kFailed, std::move(body));
   }
   leases_.erase(lease);  // the broker finds it by the end of the lease
 }
@@ -257,15 +257,15 @@ void Session::SendRegister() {
     task["progress"] = ToJson(held.progress);
     running.push_back(std::move(task));
   }
-  Ask(worker::kRegister, {{"name", facts_.name},
-                          {"slots", facts_.slots},
-                          {"probe_slots", facts_.probe_slots},
-                          {"encoders", facts_.encoders},
-                          {"cores", facts_.cores},
-                          {"memory_bytes", facts_.memory_bytes},
-                          {"labels", facts_.labels},
-                          {"versions", facts_.versions},
-                          {"running", std::move(running)}});
+  Ask(message::kRegister, {{"name", facts_.name},
+                           {"slots", facts_.slots},
+                           {"probe_slots", facts_.probe_slots},
+                           {"encoders", facts_.encoders},
+                           {"cores", facts_.cores},
+                           {"memory_bytes", facts_.memory_bytes},
+                           {"labels", facts_.labels},
+                           {"versions", facts_.versions},
+                           {"running", std::move(running)}});
 }
 
 void Session::SendBeat() {
@@ -287,7 +287,7 @@ void Session::SendBeat() {
     }
     tasks.push_back(std::move(task));
   }
-  Ask(worker::kBeat, {{"draining", draining_}, {"tasks", std::move(tasks)}});
+  Ask(message::kBeat, {{"draining", draining_}, {"tasks", std::move(tasks)}});
 }
 
 void Session::SendDueReports() {
@@ -299,11 +299,11 @@ void Session::SendDueReports() {
 void Session::SendReleased(const Lease& lease, StopReason reason) {
   nlohmann::json body = ToJson(lease);
   body["reason"] = reason == StopReason::kCancelled ? "cancelled" : "draining";
-  Send(worker::kReleased, std::move(body));
+  Send(message::kReleased, std::move(body));
 }
 
 void Session::Refuse(const ProbeOrder& order, const Error& error) {
-  Send(worker::kProbed, {{"probe", order.probe}, {"error", ToJson(error)}});
+  Send(message::kProbed, {{"probe", order.probe}, {"error", ToJson(error)}});
 }
 
 // --- Time ----------------------------------------------------------------------------------------
@@ -392,7 +392,7 @@ void Session::CheckDrain() {
   const bool known = state_ == State::kRegistered;
   state_ = State::kLeaving;
   leave_at_ = now + (known ? kGoodbyePatience : 0s);
-  if (known) Ask(worker::kGoodbye, {});
+  if (known) Ask(message::kGoodbye, {});
 }
 
 bool Session::AtWork() const { return !leases_.empty() || !probes_.empty(); }

@@ -24,7 +24,7 @@ void Session::OnStarted(const Lease& lease) {
   CheckLease();
   const Held* held = Find(lease);
   if (held == nullptr || held->stage != Stage::kRunning || state_ != State::kRegistered) return;
-  Send(worker::kStarted, ToJson(lease));
+  Send(message::kStarted, ToJson(lease));
 }
 
 void Session::OnMedia(const Lease& lease, nlohmann::json media) {
@@ -55,7 +55,7 @@ void Session::OnFinished(const Lease& lease, Manifest manifest, const ResourceUs
   nlohmann::json body = ToJson(lease);
   body["manifest"] = ToJson(manifest);
   body["usage"] = ToJson(usage);
-  Report(*held, worker::kFinished, std::move(body));
+  Report(*held, message::kFinished, std::move(body));
 }
 
 void Session::OnFailed(const Lease& lease, AttemptFailure failure) {
@@ -72,7 +72,7 @@ void Session::OnFailed(const Lease& lease, AttemptFailure failure) {
                         {"detail", failure.error.what()}});
   body["failure"] = ToJson(failure);
   if (!held->media.is_null()) body["media"] = held->media;
-  Report(*held, worker::kFailed, std::move(body));
+  Report(*held, message::kFailed, std::move(body));
 }
 
 void Session::OnStopped(const Lease& lease) {
@@ -98,7 +98,7 @@ void Session::OnProbeFailed(const std::string& probe, const Error& error) {
 void Session::EndProbe(const std::string& probe, nlohmann::json answer) {
   if (probes_.erase(probe) == 0) return;
   answer["probe"] = probe;
-  Send(worker::kProbed, std::move(answer));
+  Send(message::kProbed, std::move(answer));
 }
 
 // --- Leases --------------------------------------------------------------------------------------
@@ -114,7 +114,7 @@ void Session::Cancel(const Lease& lease) {
   }
   // The end of the run and the order crossed. The broker had not heard of the end: it would not
   // have ordered otherwise.
-  if (held->report.type == worker::kReleased) return;
+  if (held->report.type == message::kReleased) return;
   host_.Discard(lease);
   held->reason = StopReason::kCancelled;
   ReportReleased(*held);
@@ -152,12 +152,12 @@ void Session::Report(Held& held, std::string_view type, nlohmann::json body) {
 void Session::ReportReleased(Held& held) {
   nlohmann::json body = ToJson(held.lease);
   body["reason"] = held.reason == StopReason::kCancelled ? "cancelled" : "draining";
-  Report(held, worker::kReleased, std::move(body));
+  Report(held, message::kReleased, std::move(body));
 }
 
 void Session::SendReport(Held& held) {
   held.resend_at = clock_.Now() + kResendPause;
-  if (held.report.type == worker::kFinished) Failpoint("worker.before_finished");
+  if (held.report.type == message::kFinished) Failpoint("worker.before_finished");
   transport_.Send(held.report);
 }
 

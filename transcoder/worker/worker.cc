@@ -81,7 +81,7 @@ void Worker::Run() {
       if (const auto* message = std::get_if<Message>(&*event)) {
         session_.OnMessage(*message);
         const bool answered =
-            message->type == worker::kOrders || message->type == worker::kRegistered;
+            message->type == message::kOrders || message->type == message::kRegistered;
         if (answered && !alive_file_.empty()) Touch(alive_file_);
       } else {
         session_.OnConnected();

@@ -86,7 +86,7 @@ TEST_F(BrokerClientTest, RepeatsWhatIsNotAnsweredAndGivesUpInTime) {
 }
 
 TEST_F(BrokerClientTest, RepeatsPatientlyWhatABrokerThatIsThereHasLost) {
-  broker_.On(client::kPing, [](const nlohmann::json&) -> ScriptedBroker::Reply {
+  broker_.On(message::kPing, [](const nlohmann::json&) -> ScriptedBroker::Reply {
     return nlohmann::json::object();
   });
   const auto asked = std::make_shared<std::atomic<int>>(0);
@@ -147,7 +147,7 @@ TEST_F(BrokerClientTest, HandsEventsToAllItsListeners) {
   client_->Listen([&](std::string_view topic, const nlohmann::json& body) {
     heard.set_value({std::string(topic), body});
   });
-  broker_.Publish(event::kJob, {{"seq", 1}, {"job", "job_1"}});
+  broker_.Publish(topic::kJob, {{"seq", 1}, {"job", "job_1"}});
   auto event = heard.get_future();
   ASSERT_EQ(event.wait_for(kPatience), std::future_status::ready);
   const auto [topic, body] = event.get();

@@ -22,7 +22,7 @@ class ApiEventsTest : public ApiTest {
     // So long that what a test sees was announced; those about lost announcements say otherwise.
     options_.events.reread = std::chrono::minutes(10);
     Start();
-    broker_.On(client::kEvents, [this](const json& body) { return AnswerEvents(body); });
+    broker_.On(message::kEvents, [this](const json& body) { return AnswerEvents(body); });
   }
 
   // The script uses members that go before the broker does.
@@ -57,14 +57,14 @@ class ApiEventsTest : public ApiTest {
       const std::lock_guard lock(mutex_);
       newest = log_.back();
     }
-    broker_.Publish(event::kJob, newest);
+    broker_.Publish(topic::kJob, newest);
   }
   // Until the service has read the job for it, which shows that it hears announcements. REQUIRES:
   // the job is followed.
   void AnnounceUntilHeard() {
     const auto deadline = std::chrono::steady_clock::now() + RawHttpClient::kPatience;
-    const size_t before = broker_.Requests(client::kEvents).size();
-    while (broker_.Requests(client::kEvents).size() == before) {
+    const size_t before = broker_.Requests(message::kEvents).size();
+    while (broker_.Requests(message::kEvents).size() == before) {
       if (std::chrono::steady_clock::now() > deadline) throw std::runtime_error("nobody hears");
       Announce();
       poll(nullptr, 0, 5);
@@ -76,7 +76,7 @@ class ApiEventsTest : public ApiTest {
   }
   void PublishProgress(int percent) {
     broker_.Publish(
-        event::kProgress,
+        topic::kProgress,
         {{"job", id_}, {"generation", 1}, {"percent", percent}, {"phase", "transcoding"}});
   }
   ScriptedBroker::Reply AnswerEvents(const json& body) {

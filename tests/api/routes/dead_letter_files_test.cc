@@ -29,7 +29,7 @@ class ApiDeadLetterFilesTest : public DeadLetterTest {
     Write("report.json", nlohmann::json{{"job", id_}, {"generation", 2}, {"input", input}}.dump());
   }
   void BrokerNamesTheInput(const std::string& name) {
-    broker_.On(client::kGetDeadLetter, [=](const nlohmann::json& body) -> ScriptedBroker::Reply {
+    broker_.On(message::kGetDeadLetter, [=](const nlohmann::json& body) -> ScriptedBroker::Reply {
       nlohmann::json letter = Letter(body.at("job_id"));
       letter["input_name"] = name;
       return nlohmann::json{{"dead_letter", letter}};
@@ -239,7 +239,7 @@ TEST_F(ApiDeadLetterFilesTest, FinishesADownloadThoughTheLetterIsPurgedMeanwhile
 }
 
 TEST_F(ApiDeadLetterFilesTest, PassesOnThatThereIsNoSuchLetter) {
-  BrokerRefuses(client::kGetDeadLetter, ErrorCode::kDeadLetterNotFound);
+  BrokerRefuses(message::kGetDeadLetter, ErrorCode::kDeadLetterNotFound);
   for (const char* what : {"/log", "/input", "/files/report.json"}) {
     ExpectProblem(Get(path_ + what), 404, "dead_letter_not_found");
   }

@@ -32,7 +32,7 @@ class DeadLetterTest : public ApiTest {
   DeadLetterTest() { BrokerShows("open"); }
 
   void BrokerShows(const std::string& state) {
-    broker_.On(client::kGetDeadLetter, [=](const nlohmann::json& body) -> ScriptedBroker::Reply {
+    broker_.On(message::kGetDeadLetter, [=](const nlohmann::json& body) -> ScriptedBroker::Reply {
       return nlohmann::json{{"dead_letter", Letter(body.at("job_id"), state)}};
     });
   }

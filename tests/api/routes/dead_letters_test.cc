@@ -13,10 +13,10 @@ using testing::UnorderedElementsAre;
 class ApiDeadLettersTest : public DeadLetterTest {
  protected:
   ApiDeadLettersTest() {
-    broker_.On(client::kDeadLetters, [this](const nlohmann::json&) -> ScriptedBroker::Reply {
+    broker_.On(message::kDeadLetters, [this](const nlohmann::json&) -> ScriptedBroker::Reply {
       return nlohmann::json{{"dead_letters", {Letter(id_)}}, {"next_page_token", "more"}};
     });
-    broker_.On(client::kDeadLetterGroups, [this](const nlohmann::json&) -> ScriptedBroker::Reply {
+    broker_.On(message::kDeadLetterGroups, [this](const nlohmann::json&) -> ScriptedBroker::Reply {
       return nlohmann::json{{"groups",
                              {{{"signature", "5d4c6e8f0a1b2c3d"},
                                {"signature_text", "corrupt_media in decode"},
@@ -28,16 +28,16 @@ class ApiDeadLettersTest : public DeadLetterTest {
                                {"last_at", "2026-11-24T20:28:37.042Z"},
                                {"example_job", id_}}}}};
     });
-    broker_.On(client::kPurge, [](const nlohmann::json& body) -> ScriptedBroker::Reply {
+    broker_.On(message::kPurge, [](const nlohmann::json& body) -> ScriptedBroker::Reply {
       return nlohmann::json{{"dead_letter", Letter(body.at("job_id"), "purged")}};
     });
-    broker_.On(client::kPing, [](const nlohmann::json&) -> ScriptedBroker::Reply {
+    broker_.On(message::kPing, [](const nlohmann::json&) -> ScriptedBroker::Reply {
       return nlohmann::json{{"version", "1"}, {"accepting", true}, {"reason", ""}};
     });
     BrokerPurges(12);
   }
   void BrokerPurges(int count) {
-    broker_.On(client::kPurgeMany, [=](const nlohmann::json&) -> ScriptedBroker::Reply {
+    broker_.On(message::kPurgeMany, [=](const nlohmann::json&) -> ScriptedBroker::Reply {
       return nlohmann::json{{"count", count}};
     });
   }
@@ -55,7 +55,7 @@ class ApiDeadLettersTest : public DeadLetterTest {
 TEST_F(ApiDeadLettersTest, ListsTheQueueWithLinks) {
   const RawReply reply = Get("/v1/dead-letters");
   ASSERT_EQ(reply.status, 200) << reply.body;
-  EXPECT_EQ(broker_.Request(client::kDeadLetters), nlohmann::json::object());
+  EXPECT_EQ(broker_.Request(message::kDeadLetters), nlohmann::json::object());
   nlohmann::json letter = Letter(id_);
   letter["links"] = {{"self", path_},
                      {"log", path_ + "/log"},
@@ -71,7 +71,7 @@ TEST_F(ApiDeadLettersTest, PassesEveryFilterOn) {
                 "&page_size=500&page_token=abc")
                 .status,
             200);
-  EXPECT_EQ(broker_.Request(client::kDeadLetters),
+  EXPECT_EQ(broker_.Request(message::kDeadLetters),
             (nlohmann::json{{"state", "any"},
                             {"code", "stalled"},
                             {"blame", "media"},
@@ -92,13 +92,13 @@ TEST_F(ApiDeadLettersTest, NamesEveryWrongParameter) {
   EXPECT_THAT(Pointers(reply),
               UnorderedElementsAre("/state", "/code", "/blame", "/signature", "/died_after",
                                    "/page_size", "/group_by", "/colour"));
-  EXPECT_TRUE(broker_.Requests(client::kDeadLetters).empty());
+  EXPECT_TRUE(broker_.Requests(message::kDeadLetters).empty());
 }
 
 TEST_F(ApiDeadLettersTest, GroupsByWhatFailuresHaveInCommon) {
   const RawReply reply = Get("/v1/dead-letters?group_by=signature&state=any&worker=host%2F1%26");
   ASSERT_EQ(reply.status, 200) << reply.body;
-  EXPECT_EQ(broker_.Request(client::kDeadLetterGroups),
+  EXPECT_EQ(broker_.Request(message::kDeadLetterGroups),
             (nlohmann::json{{"state", "any"}, {"worker", "host/1&"}}));
   const nlohmann::json group = Body(reply)["groups"][0];
   EXPECT_EQ(group["count"], 500);
@@ -167,7 +167,7 @@ TEST_F(ApiDeadLettersTest, OffersNoFilesOfARedrivenLetterWhoseFolderIsGone) {
   BrokerShows("redriven");
   const nlohmann::json links = {{"self", path_}, {"job", "/v1/jobs/" + id_}};
   EXPECT_EQ(Body(Get(path_))["links"], links);
-  broker_.On(client::kDeadLetters, [this](const nlohmann::json&) -> ScriptedBroker::Reply {
+  broker_.On(message::kDeadLetters, [this](const nlohmann::json&) -> ScriptedBroker::Reply {
     return nlohmann::json{{"dead_letters", {Letter(id_, "redriven"), Letter(NewJobId())}},
                           {"next_page_token", ""}};
   });
@@ -202,7 +202,7 @@ TEST_F(ApiDeadLettersTest, ListsNothingThatIsNoFileOfItsOwn) {
 }
 
 TEST_F(ApiDeadLettersTest, PassesOnThatThereIsNoSuchLetter) {
-  BrokerRefuses(client::kGetDeadLetter, ErrorCode::kDeadLetterNotFound);
+  BrokerRefuses(message::kGetDeadLetter, ErrorCode::kDeadLetterNotFound);
   ExpectProblem(Get(path_), 404, "dead_letter_not_found");
   for (const char* id : {"job_1", "..", "%2E%2E", "job_%2F..%2F..%2Fuploads"}) {
     const RawReply reply = Get(std::string("/v1/dead-letters/") + id);
@@ -215,10 +215,10 @@ TEST_F(ApiDeadLettersTest, PurgesALetter) {
   const RawReply reply = Delete(path_);
   EXPECT_EQ(reply.status, 204) << reply.body;
   EXPECT_EQ(reply.body, "");
-  EXPECT_EQ(broker_.Request(client::kPurge), (nlohmann::json{{"job_id", id_}}));
+  EXPECT_EQ(broker_.Request(message::kPurge), (nlohmann::json{{"job_id", id_}}));
   ExpectProblem(Delete(path_, "{}"), 400, "invalid_request");
   ExpectProblem(Delete("/v1/dead-letters/job_1"), 404, "dead_letter_not_found");
-  BrokerRefuses(client::kPurge, ErrorCode::kDeadLetterNotFound);
+  BrokerRefuses(message::kPurge, ErrorCode::kDeadLetterNotFound);
   ExpectProblem(Delete(path_), 404, "dead_letter_not_found");
 }
 
@@ -227,7 +227,7 @@ TEST_F(ApiDeadLettersTest, CountsFirstAndPurgesWhatWasCounted) {
   const RawReply counted = Post("/v1/dead-letters/purge", {{"filter", filter}, {"dry_run", true}});
   EXPECT_EQ(counted.status, 200);
   EXPECT_EQ(Body(counted), (nlohmann::json{{"count", 12}}));
-  const nlohmann::json dry = broker_.Request(client::kPurgeMany);
+  const nlohmann::json dry = broker_.Request(message::kPurgeMany);
   EXPECT_EQ(dry["filter"], filter);
   EXPECT_EQ(dry["dry_run"], true);
   EXPECT_FALSE(dry.contains("expected"));
@@ -235,7 +235,7 @@ TEST_F(ApiDeadLettersTest, CountsFirstAndPurgesWhatWasCounted) {
   const RawReply purged = Post("/v1/dead-letters/purge", {{"filter", filter}, {"expected", 12}});
   EXPECT_EQ(purged.status, 200);
   EXPECT_EQ(Body(purged), (nlohmann::json{{"count", 12}}));
-  const nlohmann::json wet = broker_.Request(client::kPurgeMany, 2);
+  const nlohmann::json wet = broker_.Request(message::kPurgeMany, 2);
   EXPECT_EQ(wet["dry_run"], false);
   EXPECT_EQ(wet["expected"], 12);
   EXPECT_NE(wet["purge_id"], dry["purge_id"]);
@@ -245,7 +245,7 @@ TEST_F(ApiDeadLettersTest, TellsInADryRunThatTheCountHasChanged) {
   ExpectProblem(Post("/v1/dead-letters/purge",
                      {{"filter", nlohmann::json::object()}, {"dry_run", true}, {"expected", 11}}),
                 412, "precondition_failed");
-  BrokerRefuses(client::kPurgeMany, ErrorCode::kPreconditionFailed);
+  BrokerRefuses(message::kPurgeMany, ErrorCode::kPreconditionFailed);
   ExpectProblem(
       Post("/v1/dead-letters/purge", {{"filter", nlohmann::json::object()}, {"expected", 11}}), 412,
       "precondition_failed");
@@ -257,7 +257,7 @@ TEST_F(ApiDeadLettersTest, PurgesOnceUnderOneKey) {
     EXPECT_EQ(Post("/v1/dead-letters/purge", body, "Idempotency-Key: a\r\n").status, 200);
   }
   EXPECT_EQ(Post("/v1/dead-letters/purge", body, "Idempotency-Key: b\r\n").status, 200);
-  const auto id = [&](size_t nth) { return broker_.Request(client::kPurgeMany, nth)["purge_id"]; };
+  const auto id = [&](size_t nth) { return broker_.Request(message::kPurgeMany, nth)["purge_id"]; };
   EXPECT_EQ(id(1), id(2));
   EXPECT_NE(id(1), id(3));
 }
@@ -284,19 +284,19 @@ TEST_F(ApiDeadLettersTest, PurgesNothingThatWasNotAskedFor) {
     ExpectProblem(reply, 400, "invalid_request");
     EXPECT_THAT(Pointers(reply), testing::UnorderedElementsAreArray(wrong.complaints));
   }
-  EXPECT_TRUE(broker_.Requests(client::kPurgeMany).empty());
+  EXPECT_TRUE(broker_.Requests(message::kPurgeMany).empty());
 }
 
 TEST_F(ApiDeadLettersTest, WaitsForABrokerThatIsBusyWithManyLettersAndAsksItOnce) {
   std::promise<void> ready;
   const std::shared_future<void> is_ready = ready.get_future().share();
-  broker_.On(client::kPurgeMany, [is_ready](const nlohmann::json&) -> ScriptedBroker::Reply {
+  broker_.On(message::kPurgeMany, [is_ready](const nlohmann::json&) -> ScriptedBroker::Reply {
     is_ready.wait_for(ScriptedBroker::kPatience);
     return nlohmann::json{{"count", 10'000}};
   });
   RawHttpClient client = Connect();
   client.Send(PostText("/v1/dead-letters/purge", R"({"filter": {}, "expected": 10000})"));
-  broker_.Request(client::kPurgeMany);
+  broker_.Request(message::kPurgeMany);
   // It is silent for longer than a broker may be that does nothing.
   ExpectProblem(Get("/v1/dead-letters"), 503, "broker_unavailable");
   ready.set_value();
@@ -304,7 +304,7 @@ TEST_F(ApiDeadLettersTest, WaitsForABrokerThatIsBusyWithManyLettersAndAsksItOnce
   EXPECT_EQ(reply.status, 200) << reply.body;
   // By now it has answered everything that was queued.
   EXPECT_EQ(Get("/v1/dead-letters").status, 200);
-  EXPECT_EQ(broker_.Requests(client::kPurgeMany).size(), 1u);
+  EXPECT_EQ(broker_.Requests(message::kPurgeMany).size(), 1u);
 }
 
 TEST_F(ApiDeadLettersTest, SaysAtOnceThatTheBrokerIsAway) {

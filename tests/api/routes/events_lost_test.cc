@@ -69,9 +69,9 @@ TEST_F(ApiEventsTest, TellsClientsOfOneJobEachWhatItLacks) {
   RawHttpClient ahead = Follow("Last-Event-ID: 4\r\n");
   // One comes in the middle of a read that begins in front of it.
   mute_ = true;
-  const size_t reads = broker_.Requests(client::kEvents).size();
+  const size_t reads = broker_.Requests(message::kEvents).size();
   HappenAndAnnounce(5, "publish", "publishing");
-  broker_.Request(client::kEvents, reads + 1);
+  broker_.Request(message::kEvents, reads + 1);
   RawHttpClient behind = Connect();
   behind.Send(AskText());
   // The one thread of the server takes up what comes later only afterwards.
@@ -98,7 +98,7 @@ TEST_F(ApiEventsTest, CatchesUpFromTheLedgerForASlowReader) {
   client.Send(AskText());
   // It is full once the same place is asked for again.
   const auto place = [&]() -> int64_t {
-    const std::vector<Message> reads = broker_.Requests(client::kEvents);
+    const std::vector<Message> reads = broker_.Requests(message::kEvents);
     if (reads.size() < 2) return -1;
     const int64_t last = reads.back().body.at("after");
     return last == reads[reads.size() - 2].body.at("after") ? last : -1;
@@ -121,7 +121,7 @@ TEST_F(ApiEventsTest, MakesUpForALostAnnouncementOnceALaterOneShowsIt) {
   Read(client, Frame(3, "submit", "queued"));
   AnnounceUntilHeard();
   Happen(4, "start", "running");
-  broker_.Publish(event::kJob, {{"seq", 5}, {"job", NewJobId()}, {"state", "queued"}});
+  broker_.Publish(topic::kJob, {{"seq", 5}, {"job", NewJobId()}, {"state", "queued"}});
   EXPECT_EQ(Read(client, Frame(4, "start", "running")), Frame(4, "start", "running"));
 }
 
@@ -149,10 +149,10 @@ TEST_F(ApiEventsTest, AsksABrokerForFewJobsAtOnceHoweverManyAreFollowed) {
   }
   // What is not answered is asked again and again, but nothing else.
   mute_ = true;
-  const size_t before = broker_.Requests(client::kEvents).size();
-  broker_.Request(client::kEvents, before + 20);
+  const size_t before = broker_.Requests(message::kEvents).size();
+  broker_.Request(message::kEvents, before + 20);
   std::set<json> asked;
-  const std::vector<Message> requests = broker_.Requests(client::kEvents);
+  const std::vector<Message> requests = broker_.Requests(message::kEvents);
   for (size_t i = before; i < requests.size(); ++i) asked.insert(requests[i].body["job_id"]);
   EXPECT_LE(asked.size(), 3u);
 }

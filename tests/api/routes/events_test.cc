@@ -19,7 +19,7 @@ TEST_F(ApiEventsTest, TellsAllThatHasHappenedAndEnds) {
   EXPECT_TRUE(reply.complete);
   EXPECT_EQ(reply.body, Frame(3, "submit", "queued") + Frame(4, "start", "running") +
                             Frame(9, "published", "succeeded"));
-  EXPECT_EQ(broker_.Request(client::kEvents)["job_id"], id_);
+  EXPECT_EQ(broker_.Request(message::kEvents)["job_id"], id_);
 }
 
 TEST_F(ApiEventsTest, FollowsAJobToItsEnd) {
@@ -43,7 +43,7 @@ TEST_F(ApiEventsTest, GoesOnBehindTheEventThatTheClientHas) {
   Happen(9, "bury", "dead");
   EXPECT_EQ(Get(path_, "Last-Event-ID: 3\r\n").body,
             Frame(4, "start", "running") + Frame(9, "bury", "dead"));
-  EXPECT_EQ(broker_.Request(client::kEvents)["after"], 3);
+  EXPECT_EQ(broker_.Request(message::kEvents)["after"], 3);
 }
 
 TEST_F(ApiEventsTest, TellsAClientThatHasTheEndNotToConnectAgain) {
@@ -80,7 +80,7 @@ TEST_F(ApiEventsTest, TellsOnceWhatHappensBeforeTheFirstReadIsAnswered) {
   mute_ = true;
   RawHttpClient client = Connect();
   client.Send(AskText());
-  broker_.Request(client::kEvents);
+  broker_.Request(message::kEvents);
   HappenAndAnnounce(4, "start", "running");
   PublishProgress(10);
   HappenAndAnnounce(5, "bury", "dead");
@@ -108,9 +108,9 @@ TEST_F(ApiEventsTest, NeverTellsProgressInFrontOfTheTransitionBeforeIt) {
   Happen(3, "submit", "queued");
   RawHttpClient client = Follow("Last-Event-ID: 3\r\n");
   mute_ = true;
-  const size_t reads = broker_.Requests(client::kEvents).size();
+  const size_t reads = broker_.Requests(message::kEvents).size();
   HappenAndAnnounce(4, "start", "running");
-  broker_.Request(client::kEvents, reads + 1);
+  broker_.Request(message::kEvents, reads + 1);
   PublishProgress(1);
   PublishProgress(2);
   mute_ = false;

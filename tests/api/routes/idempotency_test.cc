@@ -10,7 +10,7 @@ using testing::MatchesRegex;
 class ApiIdempotencyTest : public ApiTest {
  protected:
   ApiIdempotencyTest() {
-    broker_.On(client::kSubmit, [](const nlohmann::json& body) -> ScriptedBroker::Reply {
+    broker_.On(message::kSubmit, [](const nlohmann::json& body) -> ScriptedBroker::Reply {
       return nlohmann::json{{"job", JobInState(body.at("job_id"), JobState::kQueued)}};
     });
   }
@@ -23,7 +23,7 @@ class ApiIdempotencyTest : public ApiTest {
     return Ask(PostText("/v1/jobs", body, "Idempotency-Key: " + key_field + "\r\n"));
   }
   // What the broker was told with the submission that came as the `nth`.
-  nlohmann::json Told(size_t nth) { return broker_.Request(client::kSubmit, nth); }
+  nlohmann::json Told(size_t nth) { return broker_.Request(message::kSubmit, nth); }
 
   const std::string upload_ = Upload("hello");
 };
@@ -63,7 +63,7 @@ TEST_F(ApiIdempotencyTest, TellsBodiesApartThatDiffer) {
     nlohmann::json body = nlohmann::json::parse(BodyText());
     body[nlohmann::json::json_pointer(pointer)] = value;
     ASSERT_EQ(Submit(body.dump(), "k").status, 202);
-    const size_t nth = broker_.Requests(client::kSubmit).size();
+    const size_t nth = broker_.Requests(message::kSubmit).size();
     EXPECT_NE(Told(nth)["fingerprint"], Told(1)["fingerprint"]) << body;
   }
 }
@@ -72,7 +72,7 @@ TEST_F(ApiIdempotencyTest, RefusesWhatIsNoKey) {
   const std::string most(255, 'k');
   EXPECT_EQ(Submit(BodyText(), most).status, 202);
   EXPECT_EQ(Submit(BodyText(), "\"" + most + "\"").status, 202);
-  const size_t accepted = broker_.Requests(client::kSubmit).size();
+  const size_t accepted = broker_.Requests(message::kSubmit).size();
   for (const std::string& wrong :
        {std::string(), std::string("\"\""), most + "k", std::string("two words"),
         std::string("\"two words\""), std::string("\"open"), std::string("\"a\"b"),
@@ -83,12 +83,12 @@ TEST_F(ApiIdempotencyTest, RefusesWhatIsNoKey) {
     ExpectProblem(reply, 400, "invalid_request");
     EXPECT_THAT(Body(reply)["detail"].get<std::string>(), HasSubstr("Idempotency-Key"));
   }
-  EXPECT_EQ(broker_.Requests(client::kSubmit).size(), accepted);
+  EXPECT_EQ(broker_.Requests(message::kSubmit).size(), accepted);
 }
 
 TEST_F(ApiIdempotencyTest, AnswersWithTheJobThatTheKeyHasMade) {
   const std::string earlier = NewJobId();
-  broker_.On(client::kSubmit, [=](const nlohmann::json&) -> ScriptedBroker::Reply {
+  broker_.On(message::kSubmit, [=](const nlohmann::json&) -> ScriptedBroker::Reply {
     return nlohmann::json{{"job", JobInState(earlier, JobState::kSucceeded)}};
   });
   const RawReply reply = Submit(BodyText(), "k");
@@ -99,7 +99,7 @@ TEST_F(ApiIdempotencyTest, AnswersWithTheJobThatTheKeyHasMade) {
 }
 
 TEST_F(ApiIdempotencyTest, PassesOnThatTheKeyWasUsedForAnotherRequest) {
-  broker_.On(client::kSubmit, [](const nlohmann::json&) -> ScriptedBroker::Reply {
+  broker_.On(message::kSubmit, [](const nlohmann::json&) -> ScriptedBroker::Reply {
     return Error(ErrorCode::kIdempotencyConflict, "the key was used for another request");
   });
   const RawReply reply = Submit(BodyText(), "k");
@@ -110,7 +110,7 @@ TEST_F(ApiIdempotencyTest, PassesOnThatTheKeyWasUsedForAnotherRequest) {
 TEST_F(ApiIdempotencyTest, FindsTheJobOfAKeyAlthoughItsInputIsGone) {
   std::filesystem::remove_all(options_.media.data_dir / "uploads" / upload_);
   const std::string earlier = NewJobId();
-  broker_.On(client::kSubmit, [=](const nlohmann::json& body) -> ScriptedBroker::Reply {
+  broker_.On(message::kSubmit, [=](const nlohmann::json& body) -> ScriptedBroker::Reply {
     if (body.at("deadline_unix_ms") != 0) return Error(ErrorCode::kInternal, "it made a new job");
     return nlohmann::json{{"job", JobInState(earlier, JobState::kSucceeded)}};
   });
@@ -121,7 +121,7 @@ TEST_F(ApiIdempotencyTest, FindsTheJobOfAKeyAlthoughItsInputIsGone) {
 
 TEST_F(ApiIdempotencyTest, SaysThatTheInputIsGoneIfNoJobHasTheKey) {
   std::filesystem::remove_all(options_.media.data_dir / "uploads" / upload_);
-  broker_.On(client::kSubmit, [](const nlohmann::json&) -> ScriptedBroker::Reply {
+  broker_.On(message::kSubmit, [](const nlohmann::json&) -> ScriptedBroker::Reply {
     return Error(ErrorCode::kDeadlineExceeded, "the submission came after its deadline");
   });
   const RawReply reply = Submit(BodyText(), "k");

@@ -7,7 +7,7 @@ namespace {
 class ApiJobListTest : public ApiTest {
  protected:
   ApiJobListTest() {
-    broker_.On(client::kListJobs, [](const nlohmann::json&) -> ScriptedBroker::Reply {
+    broker_.On(message::kListJobs, [](const nlohmann::json&) -> ScriptedBroker::Reply {
       return nlohmann::json{{"jobs", {JobInState("job_1", JobState::kQueued)}},
                             {"next_page_token", "more"}};
     });
@@ -21,7 +21,7 @@ TEST_F(ApiJobListTest, ListsAPageOfJobs) {
   EXPECT_EQ(page["next_page_token"], "more");
   ASSERT_EQ(page["jobs"].size(), 1u);
   EXPECT_EQ(page["jobs"][0]["links"]["self"], "/v1/jobs/job_1");
-  EXPECT_EQ(broker_.Request(client::kListJobs), nlohmann::json::object());
+  EXPECT_EQ(broker_.Request(message::kListJobs), nlohmann::json::object());
 }
 
 TEST_F(ApiJobListTest, HandsEveryFilterToTheBroker) {
@@ -30,7 +30,7 @@ TEST_F(ApiJobListTest, HandsEveryFilterToTheBroker) {
           "&external_id=asset-42&created_after=2026-11-01T00%3A00%3A00Z"
           "&created_before=2026-11-02T00%3A00%3A00Z&order=asc&page_size=7&page_token=abc");
   ASSERT_EQ(reply.status, 200) << reply.body;
-  EXPECT_EQ(broker_.Request(client::kListJobs),
+  EXPECT_EQ(broker_.Request(message::kListJobs),
             (nlohmann::json{{"states", {"queued", "running", "dead"}},
                             {"labels", {{"team", "news"}, {"kind", "a:b"}}},
                             {"external_id", "asset-42"},

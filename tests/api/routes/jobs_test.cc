@@ -7,7 +7,7 @@ namespace {
 class ApiJobsTest : public ApiTest {
  protected:
   void BrokerShows(JobState state, int percent = 0) {
-    broker_.On(client::kGetJob, [=](const nlohmann::json& body) -> ScriptedBroker::Reply {
+    broker_.On(message::kGetJob, [=](const nlohmann::json& body) -> ScriptedBroker::Reply {
       return nlohmann::json{{"job", JobInState(body.at("job_id"), state, percent)},
                             {"published_fence", state == JobState::kSucceeded ? 7 : 0}};
     });
@@ -70,9 +70,9 @@ TEST_F(ApiJobsTest, HoldsALongPollUntilSomethingChanges) {
   RawHttpClient client = Connect();
   client.Send("GET " + path_ + " HTTP/1.1\r\nHost: x\r\nPrefer: wait=60\r\nIf-None-Match: " + etag +
               "\r\n\r\n");
-  broker_.Request(client::kGetJob, 2);
+  broker_.Request(message::kGetJob, 2);
   BrokerShows(JobState::kRunning, 11);
-  broker_.Publish(event::kProgress, {{"job", id_}, {"percent", 11}, {"phase", "transcoding"}});
+  broker_.Publish(topic::kProgress, {{"job", id_}, {"percent", 11}, {"phase", "transcoding"}});
   const RawReply reply = client.ReadReply();
   EXPECT_EQ(reply.status, 200);
   EXPECT_EQ(Body(reply)["progress"]["percent"], 11);
@@ -83,11 +83,11 @@ TEST_F(ApiJobsTest, WithoutATagTheWaitIsForTheEnd) {
   BrokerShows(JobState::kRunning, 10);
   RawHttpClient client = Connect();
   client.Send("GET " + path_ + " HTTP/1.1\r\nHost: x\r\nPrefer: wait=60\r\n\r\n");
-  broker_.Request(client::kGetJob, 1);
+  broker_.Request(message::kGetJob, 1);
   BrokerShows(JobState::kRunning, 11);
-  broker_.Publish(event::kProgress, {{"job", id_}, {"percent", 11}, {"phase", "transcoding"}});
+  broker_.Publish(topic::kProgress, {{"job", id_}, {"percent", 11}, {"phase", "transcoding"}});
   BrokerShows(JobState::kDead);
-  broker_.Publish(event::kJob, {{"seq", 3}, {"job", id_}, {"state", "dead"}});
+  broker_.Publish(topic::kJob, {{"seq", 3}, {"job", id_}, {"state", "dead"}});
   const RawReply reply = client.ReadReply();
   EXPECT_EQ(reply.status, 200);
   EXPECT_EQ(Body(reply)["state"], "dead");
@@ -111,7 +111,7 @@ TEST_F(ApiJobsTest, FindsAChangeWhoseEventWasLost) {
   BrokerShows(JobState::kRunning, 10);
   RawHttpClient client = Connect();
   client.Send("GET " + path_ + " HTTP/1.1\r\nHost: x\r\nPrefer: wait=60\r\n\r\n");
-  broker_.Request(client::kGetJob, 1);
+  broker_.Request(message::kGetJob, 1);
   BrokerShows(JobState::kSucceeded);
   EXPECT_EQ(Body(client.ReadReply())["state"], "succeeded");
 }
@@ -120,11 +120,11 @@ TEST_F(ApiJobsTest, ALongPollOutlivesARestartOfTheBroker) {
   BrokerShows(JobState::kRunning, 10);
   RawHttpClient client = Connect();
   client.Send("GET " + path_ + " HTTP/1.1\r\nHost: x\r\nPrefer: wait=60\r\n\r\n");
-  broker_.Request(client::kGetJob, 1);
+  broker_.Request(message::kGetJob, 1);
   broker_.Stop();
   BrokerShows(JobState::kSucceeded);
   broker_.Start();
-  broker_.Publish(event::kJob, {{"seq", 3}, {"job", id_}, {"state", "succeeded"}});
+  broker_.Publish(topic::kJob, {{"seq", 3}, {"job", id_}, {"state", "succeeded"}});
   EXPECT_EQ(Body(client.ReadReply())["state"], "succeeded");
 }
 
@@ -132,7 +132,7 @@ TEST_F(ApiJobsTest, DrainingEndsTheLongPolls) {
   BrokerShows(JobState::kRunning, 10);
   RawHttpClient client = Connect();
   client.Send("GET " + path_ + " HTTP/1.1\r\nHost: x\r\nPrefer: wait=60\r\n\r\n");
-  broker_.Request(client::kGetJob, 1);
+  broker_.Request(message::kGetJob, 1);
   api_->Drain();
   const RawReply reply = client.ReadReply();
   EXPECT_EQ(reply.status, 200);
@@ -143,7 +143,7 @@ TEST_F(ApiJobsTest, ForgetsALongPollWhoseClientHasGone) {
   BrokerShows(JobState::kRunning, 10);
   RawHttpClient client = Connect();
   client.Send("GET " + path_ + " HTTP/1.1\r\nHost: x\r\nPrefer: wait=60\r\n\r\n");
-  broker_.Request(client::kGetJob, 1);
+  broker_.Request(message::kGetJob, 1);
   client.Reset();
   const auto deadline = std::chrono::steady_clock::now() + RawHttpClient::kPatience;
   while (server_->open_connections() > 0 && std::chrono::steady_clock::now() < deadline) {
@@ -154,7 +154,7 @@ TEST_F(ApiJobsTest, ForgetsALongPollWhoseClientHasGone) {
 }
 
 TEST_F(ApiJobsTest, SaysThatThereIsNoSuchJob) {
-  broker_.On(client::kGetJob, [](const nlohmann::json&) -> ScriptedBroker::Reply {
+  broker_.On(message::kGetJob, [](const nlohmann::json&) -> ScriptedBroker::Reply {
     return Error(ErrorCode::kJobNotFound, "there is no such job");
   });
   ExpectProblem(Get(path_), 404, "job_not_found");
@@ -198,29 +198,29 @@ TEST_F(ApiJobsTest, SurvivesARequestThatMeetsARestart) {
 
 TEST_F(ApiJobsTest, ShowsTheAttempts) {
   const nlohmann::json attempts = {{{"task", "tsk_1"}, {"fence", 3}, {"outcome", "failed"}}};
-  broker_.On(client::kAttempts, [attempts](const nlohmann::json&) -> ScriptedBroker::Reply {
+  broker_.On(message::kAttempts, [attempts](const nlohmann::json&) -> ScriptedBroker::Reply {
     return nlohmann::json{{"attempts", attempts}};
   });
   const RawReply reply = Get(path_ + "/attempts");
   EXPECT_EQ(reply.status, 200);
   EXPECT_EQ(Body(reply)["attempts"], attempts);
-  EXPECT_EQ(broker_.Request(client::kAttempts)["job_id"], id_);
+  EXPECT_EQ(broker_.Request(message::kAttempts)["job_id"], id_);
 }
 
 TEST_F(ApiJobsTest, CancelsAJob) {
-  broker_.On(client::kCancel, [](const nlohmann::json& body) -> ScriptedBroker::Reply {
+  broker_.On(message::kCancel, [](const nlohmann::json& body) -> ScriptedBroker::Reply {
     return nlohmann::json{{"job", JobInState(body.at("job_id"), JobState::kCancelling)}};
   });
   const RawReply bare = Ask("POST " + path_ + "/cancel HTTP/1.1\r\nHost: x\r\n\r\n");
   EXPECT_EQ(bare.status, 202) << bare.body;
   EXPECT_EQ(Body(bare)["state"], "cancelling");
-  EXPECT_EQ(broker_.Request(client::kCancel)["job_id"], id_);
+  EXPECT_EQ(broker_.Request(message::kCancel)["job_id"], id_);
   EXPECT_EQ(Post(path_ + "/cancel", nlohmann::json::object()).status, 202);
   ExpectProblem(Post(path_ + "/cancel", {{"force", true}}), 400, "invalid_request");
 }
 
 TEST_F(ApiJobsTest, RefusesToCancelAFinishedJob) {
-  broker_.On(client::kCancel, [](const nlohmann::json&) -> ScriptedBroker::Reply {
+  broker_.On(message::kCancel, [](const nlohmann::json&) -> ScriptedBroker::Reply {
     return Error(ErrorCode::kJobFinished, "the job has succeeded");
   });
   ExpectProblem(Ask("POST " + path_ + "/cancel HTTP/1.1\r\nHost: x\r\n\r\n"), 409, "job_finished");

@@ -15,7 +15,7 @@ class ApiOutputsTest : public ApiTest {
     std::ofstream(folder / "not-in-the-manifest") << "x";
   }
   void BrokerShows(JobState state, int fence) {
-    broker_.On(client::kGetJob, [=](const nlohmann::json& body) -> ScriptedBroker::Reply {
+    broker_.On(message::kGetJob, [=](const nlohmann::json& body) -> ScriptedBroker::Reply {
       return nlohmann::json{{"job", JobInState(body.at("job_id"), state)},
                             {"published_fence", fence}};
     });
@@ -59,7 +59,7 @@ TEST_F(ApiOutputsTest, AnswersHeadAndConditionalRequests) {
 
 TEST_F(ApiOutputsTest, AsksTheBrokerOnceForManyRanges) {
   for (int i = 0; i < 5; ++i) EXPECT_EQ(Get(path_ + "web.mp4", "Range: bytes=0-0\r\n").status, 206);
-  EXPECT_EQ(broker_.Requests(client::kGetJob).size(), 1u);
+  EXPECT_EQ(broker_.Requests(message::kGetJob).size(), 1u);
 }
 
 TEST_F(ApiOutputsTest, SendsNothingThatTheJobDoesNotList) {
@@ -83,7 +83,7 @@ TEST_F(ApiOutputsTest, FindsWhatWasPublishedAfterAnEarlierLook) {
 }
 
 TEST_F(ApiOutputsTest, PassesOnThatThereIsNoSuchJob) {
-  broker_.On(client::kGetJob, [](const nlohmann::json&) -> ScriptedBroker::Reply {
+  broker_.On(message::kGetJob, [](const nlohmann::json&) -> ScriptedBroker::Reply {
     return Error(ErrorCode::kJobNotFound, "there is no such job");
   });
   ExpectProblem(Get(path_ + "web.mp4"), 404, "job_not_found");

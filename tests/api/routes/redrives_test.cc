@@ -12,17 +12,17 @@ using testing::UnorderedElementsAre;
 class ApiRedrivesTest : public DeadLetterTest {
  protected:
   ApiRedrivesTest() {
-    broker_.On(client::kRedrive, [](const nlohmann::json& body) -> ScriptedBroker::Reply {
+    broker_.On(message::kRedrive, [](const nlohmann::json& body) -> ScriptedBroker::Reply {
       return nlohmann::json{{"job", JobInState(body.at("job_id"), JobState::kQueued)}};
     });
-    broker_.On(client::kRedriveMany, [this](const nlohmann::json& body) -> ScriptedBroker::Reply {
+    broker_.On(message::kRedriveMany, [this](const nlohmann::json& body) -> ScriptedBroker::Reply {
       if (body.at("dry_run") == true) return nlohmann::json{{"count", 3}, {"redrive", nullptr}};
       return nlohmann::json{{"count", 3}, {"redrive", RedriveOf(body.at("redrive_id"))}};
     });
-    broker_.On(client::kGetRedrive, [this](const nlohmann::json& body) -> ScriptedBroker::Reply {
+    broker_.On(message::kGetRedrive, [this](const nlohmann::json& body) -> ScriptedBroker::Reply {
       return nlohmann::json{{"redrive", RedriveOf(body.at("redrive_id"))}};
     });
-    broker_.On(client::kPing, [](const nlohmann::json&) -> ScriptedBroker::Reply {
+    broker_.On(message::kPing, [](const nlohmann::json&) -> ScriptedBroker::Reply {
       return nlohmann::json{{"version", "1"}, {"accepting", true}, {"reason", ""}};
     });
   }
@@ -49,15 +49,15 @@ TEST_F(ApiRedrivesTest, BeginsTheNextGenerationOfADeadJob) {
   EXPECT_EQ(reply.Header("Location"), "/v1/jobs/" + id_);
   EXPECT_EQ(Body(reply)["state"], "queued");
   EXPECT_EQ(Body(reply)["links"]["self"], "/v1/jobs/" + id_);
-  EXPECT_EQ(broker_.Request(client::kRedrive),
+  EXPECT_EQ(broker_.Request(message::kRedrive),
             (nlohmann::json{{"job_id", id_}, {"generation", 2}}));
 }
 
 TEST_F(ApiRedrivesTest, AsksForTheGenerationThatIsNamedSoThatARepetitionDoesNothing) {
   BrokerShows("redriven");
   EXPECT_EQ(Post(path_ + "/redrive", {{"generation", 2}}).status, 202);
-  EXPECT_EQ(broker_.Request(client::kRedrive)["generation"], 2);
-  EXPECT_TRUE(broker_.Requests(client::kGetDeadLetter).empty());
+  EXPECT_EQ(broker_.Request(message::kRedrive)["generation"], 2);
+  EXPECT_TRUE(broker_.Requests(message::kGetDeadLetter).empty());
 }
 
 TEST_F(ApiRedrivesTest, RedrivesNothingThatHasLeftTheQueueSinceItWasListed) {
@@ -67,7 +67,7 @@ TEST_F(ApiRedrivesTest, RedrivesNothingThatHasLeftTheQueueSinceItWasListed) {
     ExpectProblem(reply, 404, "dead_letter_not_found");
     EXPECT_THAT(Body(reply)["detail"].get<std::string>(), HasSubstr(state));
   }
-  EXPECT_TRUE(broker_.Requests(client::kRedrive).empty());
+  EXPECT_TRUE(broker_.Requests(message::kRedrive).empty());
 }
 
 TEST_F(ApiRedrivesTest, PassesAPatchOnWithItsPresetsSpeltOut) {
@@ -75,7 +75,7 @@ TEST_F(ApiRedrivesTest, PassesAPatchOnWithItsPresetsSpeltOut) {
       {"outputs", {{{"name", "web"}, {"preset", "mp4-h264-720p"}, {"audio", nullptr}}}},
       {"clip", nullptr}};
   ASSERT_EQ(Post(path_ + "/redrive", {{"spec", spec}, {"generation", 2}}).status, 202);
-  const nlohmann::json patch = broker_.Request(client::kRedrive)["patch"];
+  const nlohmann::json patch = broker_.Request(message::kRedrive)["patch"];
   EXPECT_EQ(patch["outputs"][0]["video"]["height"], 720);
   EXPECT_FALSE(patch["outputs"][0].contains("audio"));
   ASSERT_TRUE(patch.contains("clip"));
@@ -96,21 +96,21 @@ TEST_F(ApiRedrivesTest, NamesEveryWrongFieldOfAPatch) {
                                      "/spec/priority", "/generation", "/now"}));
   ExpectProblem(Post(path_ + "/redrive", {{"spec", "faster"}}), 400, "invalid_request");
   ExpectProblem(Post(path_ + "/redrive", nlohmann::json::array()), 400, "invalid_request");
-  EXPECT_TRUE(broker_.Requests(client::kRedrive).empty());
+  EXPECT_TRUE(broker_.Requests(message::kRedrive).empty());
 }
 
 TEST_F(ApiRedrivesTest, PassesTheBrokersRefusalOn) {
-  broker_.On(client::kRedrive, [](const nlohmann::json&) -> ScriptedBroker::Reply {
+  broker_.On(message::kRedrive, [](const nlohmann::json&) -> ScriptedBroker::Reply {
     return Error(std::vector<FieldError>{{"/spec/clip", "must be an object"}});
   });
   const RawReply reply = Post(path_ + "/redrive", {{"generation", 2}});
   ExpectProblem(reply, 400, "invalid_request");
   EXPECT_THAT(Pointers(reply), ElementsAre("/spec/clip"));
-  BrokerRefuses(client::kRedrive, ErrorCode::kQueueFull);
+  BrokerRefuses(message::kRedrive, ErrorCode::kQueueFull);
   const RawReply full = Post(path_ + "/redrive", {{"generation", 2}});
   ExpectProblem(full, 503, "queue_full");
   EXPECT_NE(full.Header("Retry-After"), "");
-  BrokerRefuses(client::kGetDeadLetter, ErrorCode::kDeadLetterNotFound);
+  BrokerRefuses(message::kGetDeadLetter, ErrorCode::kDeadLetterNotFound);
   ExpectProblem(Post(path_ + "/redrive", nlohmann::json::object()), 404, "dead_letter_not_found");
   ExpectProblem(Post("/v1/dead-letters/job_1/redrive", nlohmann::json::object()), 404,
                 "dead_letter_not_found");
@@ -127,7 +127,7 @@ TEST_F(ApiRedrivesTest, RedrivesAllThatAFilterFindsBehindACanary) {
   const RawReply reply = Post(
       many_, {{"filter", filter}, {"canary", true}, {"spec", {{"clip", {{"start_seconds", 1}}}}}});
   ASSERT_EQ(reply.status, 202) << reply.body;
-  const nlohmann::json asked = broker_.Request(client::kRedriveMany);
+  const nlohmann::json asked = broker_.Request(message::kRedriveMany);
   EXPECT_EQ(asked["filter"], filter);
   EXPECT_EQ(asked["canary"], true);
   EXPECT_EQ(asked["dry_run"], false);
@@ -144,12 +144,12 @@ TEST_F(ApiRedrivesTest, OnlyCountsInADryRun) {
   const RawReply reply = RedriveAll({{"dry_run", true}});
   EXPECT_EQ(reply.status, 200);
   EXPECT_EQ(Body(reply), (nlohmann::json{{"count", 3}}));
-  EXPECT_EQ(broker_.Request(client::kRedriveMany)["dry_run"], true);
-  EXPECT_FALSE(broker_.Request(client::kRedriveMany).contains("patch"));
+  EXPECT_EQ(broker_.Request(message::kRedriveMany)["dry_run"], true);
+  EXPECT_FALSE(broker_.Request(message::kRedriveMany).contains("patch"));
 }
 
 TEST_F(ApiRedrivesTest, HasNoRedriveWhereNothingWasFound) {
-  broker_.On(client::kRedriveMany, [](const nlohmann::json&) -> ScriptedBroker::Reply {
+  broker_.On(message::kRedriveMany, [](const nlohmann::json&) -> ScriptedBroker::Reply {
     return nlohmann::json{{"count", 0}, {"redrive", nullptr}};
   });
   const RawReply reply = RedriveAll({});
@@ -165,7 +165,7 @@ TEST_F(ApiRedrivesTest, IsOneRedriveUnderOneKey) {
   RedriveAll({});
   RedriveAll({{"dry_run", true}}, "Idempotency-Key: a\r\n");
   const auto id = [&](size_t nth) -> std::string {
-    return broker_.Request(client::kRedriveMany, nth)["redrive_id"];
+    return broker_.Request(message::kRedriveMany, nth)["redrive_id"];
   };
   EXPECT_TRUE(IsId(id(1), "rdr_")) << id(1);
   EXPECT_EQ(id(2), id(1));
@@ -197,7 +197,7 @@ TEST_F(ApiRedrivesTest, RedrivesNothingThatWasNotAskedFor) {
   }
   ExpectProblem(Ask("POST " + many_ + " HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"), 415,
                 "unsupported_media_type");
-  EXPECT_TRUE(broker_.Requests(client::kRedriveMany).empty());
+  EXPECT_TRUE(broker_.Requests(message::kRedriveMany).empty());
 }
 
 TEST_F(ApiRedrivesTest, ShowsARedrive) {
@@ -206,7 +206,7 @@ TEST_F(ApiRedrivesTest, ShowsARedrive) {
   redrive["links"] = {{"self", "/v1/redrives/" + id}};
   EXPECT_EQ(Body(Get("/v1/redrives/" + id)), redrive);
   ExpectProblem(Get("/v1/redrives/rdr_1"), 404, "redrive_not_found");
-  BrokerRefuses(client::kGetRedrive, ErrorCode::kRedriveNotFound);
+  BrokerRefuses(message::kGetRedrive, ErrorCode::kRedriveNotFound);
   ExpectProblem(Get("/v1/redrives/" + id), 404, "redrive_not_found");
 }
 

@@ -14,7 +14,7 @@ TEST_F(ApiServiceTest, IsAliveWithoutABroker) {
 }
 
 TEST_F(ApiServiceTest, IsReadyWhenTheBrokerTakesWork) {
-  broker_.On(client::kPing, [](const nlohmann::json&) -> ScriptedBroker::Reply {
+  broker_.On(message::kPing, [](const nlohmann::json&) -> ScriptedBroker::Reply {
     return nlohmann::json{{"version", "1.2.3"}, {"accepting", true}, {"reason", ""}};
   });
   const RawReply reply = Get("/readyz");
@@ -23,7 +23,7 @@ TEST_F(ApiServiceTest, IsReadyWhenTheBrokerTakesWork) {
 }
 
 TEST_F(ApiServiceTest, IsNotReadyWhenTheBrokerRefusesOrIsAway) {
-  broker_.On(client::kPing, [](const nlohmann::json&) -> ScriptedBroker::Reply {
+  broker_.On(message::kPing, [](const nlohmann::json&) -> ScriptedBroker::Reply {
     return nlohmann::json{{"version", "1.2.3"}, {"accepting", false}, {"reason", "disk full"}};
   });
   const RawReply refused = Get("/readyz");
@@ -43,9 +43,9 @@ TEST_F(ApiServiceTest, IsNotReadyWhileItDrains) {
 TEST_F(ApiServiceTest, ShowsQueueAndWorkers) {
   const nlohmann::json queue = {{"queued", 3}, {"running", 1}};
   const nlohmann::json workers = {{"workers", {{{"name", "host/1"}}}}};
-  broker_.On(client::kQueue,
+  broker_.On(message::kQueue,
              [queue](const nlohmann::json&) -> ScriptedBroker::Reply { return queue; });
-  broker_.On(client::kWorkers,
+  broker_.On(message::kWorkers,
              [workers](const nlohmann::json&) -> ScriptedBroker::Reply { return workers; });
   EXPECT_EQ(Body(Get("/v1/queue")), queue);
   EXPECT_EQ(Body(Get("/v1/workers")), workers);
@@ -88,7 +88,7 @@ TEST_F(ApiServiceTest, AnswersWhatItDoesNotHaveWithProblems) {
 
 TEST_F(ApiServiceTest, ExplainsNothingOfAFailureInside) {
   // A reply that breaks the protocol.
-  broker_.On(client::kGetJob, [](const nlohmann::json&) -> ScriptedBroker::Reply {
+  broker_.On(message::kGetJob, [](const nlohmann::json&) -> ScriptedBroker::Reply {
     return nlohmann::json{{"nonsense", 1}};
   });
   const RawReply reply = Get("/v1/jobs/" + NewJobId());

@@ -14,7 +14,7 @@ using testing::UnorderedElementsAre;
 class ApiSubmitTest : public ApiTest {
  protected:
   ApiSubmitTest() {
-    broker_.On(client::kSubmit, [](const nlohmann::json& body) -> ScriptedBroker::Reply {
+    broker_.On(message::kSubmit, [](const nlohmann::json& body) -> ScriptedBroker::Reply {
       return nlohmann::json{{"job", JobInState(body.at("job_id"), JobState::kQueued)}};
     });
   }
@@ -46,7 +46,7 @@ TEST_F(ApiSubmitTest, AcceptsAJobOnceTheBrokerHasIt) {
                                           {"events", path + "/events"},
                                           {"cancel", path + "/cancel"}}));
 
-  const nlohmann::json asked = broker_.Request(client::kSubmit);
+  const nlohmann::json asked = broker_.Request(message::kSubmit);
   EXPECT_EQ(asked["job_id"], job["id"]);
   EXPECT_EQ(asked["input_facts"]["name"], "clip.mp4");
   EXPECT_EQ(asked["input_facts"]["bytes"], 5);
@@ -66,7 +66,7 @@ TEST_F(ApiSubmitTest, CarriesEveryFieldToTheBroker) {
                   {"force", true},
                   {"clip", {{"start_seconds", 5}, {"duration_seconds", 60}}}});
   ASSERT_EQ(Post("/v1/jobs", request).status, 202);
-  const nlohmann::json asked = broker_.Request(client::kSubmit)["request"];
+  const nlohmann::json asked = broker_.Request(message::kSubmit)["request"];
   EXPECT_EQ(asked["priority"], 80);
   EXPECT_EQ(asked["external_id"], "asset-42");
   EXPECT_EQ(asked["labels"]["team"], "news");
@@ -136,7 +136,7 @@ TEST_F(ApiSubmitTest, NamesEachFieldThatIsWrong) {
     ExpectProblem(reply, 400, "invalid_request");
     EXPECT_THAT(Pointers(reply), testing::Contains(wrong.complaint)) << reply.body;
   }
-  EXPECT_TRUE(broker_.Requests(client::kSubmit).empty());
+  EXPECT_TRUE(broker_.Requests(message::kSubmit).empty());
 }
 
 TEST_F(ApiSubmitTest, NamesAllMistakesAtOnce) {
@@ -168,7 +168,7 @@ TEST_F(ApiSubmitTest, TakesAFileOfTheLibraryAndNothingOutsideIt) {
   std::ofstream(dir_.path() / "secret") << "x";
   Start();
   ASSERT_EQ(Post("/v1/jobs", With("/input", {{"path", "a.mp4"}})).status, 202);
-  EXPECT_EQ(broker_.Request(client::kSubmit)["input_facts"],
+  EXPECT_EQ(broker_.Request(message::kSubmit)["input_facts"],
             (nlohmann::json{{"name", "a.mp4"}, {"bytes", 4}, {"sha256", nullptr}}));
   ExpectProblem(Post("/v1/jobs", With("/input", {{"path", "../secret"}})), 400, "invalid_request");
 }
@@ -208,7 +208,7 @@ TEST_F(ApiSubmitTest, RefusesParametersThatItDoesNotKnow) {
 }
 
 TEST_F(ApiSubmitTest, PassesTheBrokersRefusalOn) {
-  broker_.On(client::kSubmit, [](const nlohmann::json&) -> ScriptedBroker::Reply {
+  broker_.On(message::kSubmit, [](const nlohmann::json&) -> ScriptedBroker::Reply {
     return Error(ErrorCode::kQueueFull, "100000 jobs wait", {{"retry_after_seconds", 40}});
   });
   const RawReply reply = Post("/v1/jobs", Valid());
@@ -219,30 +219,30 @@ TEST_F(ApiSubmitTest, PassesTheBrokersRefusalOn) {
 
 TEST_F(ApiSubmitTest, RepeatsAnUnansweredRequestUnderTheSameJobId) {
   const auto asked = std::make_shared<std::atomic<int>>(0);
-  broker_.On(client::kSubmit, [asked](const nlohmann::json& body) -> ScriptedBroker::Reply {
+  broker_.On(message::kSubmit, [asked](const nlohmann::json& body) -> ScriptedBroker::Reply {
     if (++*asked < 3) return std::monostate();
     return nlohmann::json{{"job", JobInState(body.at("job_id"), JobState::kQueued)}};
   });
   const RawReply reply = Post("/v1/jobs", Valid());
   ASSERT_EQ(reply.status, 202) << reply.body;
-  for (const Message& repetition : broker_.Requests(client::kSubmit)) {
+  for (const Message& repetition : broker_.Requests(message::kSubmit)) {
     EXPECT_EQ(repetition.body["job_id"], Body(reply)["id"]);
   }
 }
 
 TEST_F(ApiSubmitTest, WaitsForTheEndWhenAsked) {
-  broker_.On(client::kGetJob, [](const nlohmann::json& body) -> ScriptedBroker::Reply {
+  broker_.On(message::kGetJob, [](const nlohmann::json& body) -> ScriptedBroker::Reply {
     return nlohmann::json{{"job", JobInState(body.at("job_id"), JobState::kRunning)},
                           {"published_fence", 0}};
   });
   RawHttpClient client = Connect();
   client.Send(PostText("/v1/jobs", Valid().dump(), "Prefer: respond-async, wait=60\r\n"));
-  const std::string id = broker_.Request(client::kGetJob)["job_id"];
-  broker_.On(client::kGetJob, [](const nlohmann::json& body) -> ScriptedBroker::Reply {
+  const std::string id = broker_.Request(message::kGetJob)["job_id"];
+  broker_.On(message::kGetJob, [](const nlohmann::json& body) -> ScriptedBroker::Reply {
     return nlohmann::json{{"job", JobInState(body.at("job_id"), JobState::kSucceeded)},
                           {"published_fence", 7}};
   });
-  broker_.Publish(event::kJob, {{"seq", 9}, {"job", id}, {"state", "succeeded"}});
+  broker_.Publish(topic::kJob, {{"seq", 9}, {"job", id}, {"state", "succeeded"}});
   const RawReply reply = client.ReadReply();
   EXPECT_EQ(reply.status, 200) << reply.body;
   EXPECT_EQ(reply.Header("Preference-Applied"), "wait=60");
@@ -251,7 +251,7 @@ TEST_F(ApiSubmitTest, WaitsForTheEndWhenAsked) {
 }
 
 TEST_F(ApiSubmitTest, AnswersWithTheUnfinishedJobWhenTheWaitIsOver) {
-  broker_.On(client::kGetJob, [](const nlohmann::json& body) -> ScriptedBroker::Reply {
+  broker_.On(message::kGetJob, [](const nlohmann::json& body) -> ScriptedBroker::Reply {
     return nlohmann::json{{"job", JobInState(body.at("job_id"), JobState::kRunning, 30)},
                           {"published_fence", 0}};
   });
@@ -265,7 +265,7 @@ TEST_F(ApiSubmitTest, IgnoresAPreferenceThatMakesNoSense) {
   for (const char* prefer : {"wait=soon", "wait", "wait=-1", "wait=0", "return=minimal"}) {
     EXPECT_EQ(Post("/v1/jobs", Valid(), fmt::format("Prefer: {}\r\n", prefer)).status, 202);
   }
-  EXPECT_TRUE(broker_.Requests(client::kGetJob).empty());
+  EXPECT_TRUE(broker_.Requests(message::kGetJob).empty());
 }
 
 }  // namespace

@@ -82,12 +82,12 @@ class WorkerProgramTest : public testing::Test {
   void Start() {
     StartBroker({});
     StartWorker();
-    ASSERT_TRUE(broker_->Await(worker::kRegister));
+    ASSERT_TRUE(broker_->Await(message::kRegister));
   }
 
   // `what` is a directive of the fake encoder.
   void Assign(const Lease& lease, const std::string& what) {
-    broker_->Send(worker::kAssign, AssignBody(lease, upload_, what));
+    broker_->Send(message::kAssign, AssignBody(lease, upload_, what));
   }
   // Assigns, and returns the encoder's and the zygote's process.
   std::pair<Watched, Watched> AssignAndWatch(const Lease& lease, const std::string& what) {
@@ -104,10 +104,10 @@ class WorkerProgramTest : public testing::Test {
   }
   void Finish(const Lease& lease, const std::string& what = "succeed") {
     Assign(lease, what);
-    const auto finished = broker_->Await(worker::kFinished);
+    const auto finished = broker_->Await(message::kFinished);
     ASSERT_TRUE(finished);
     EXPECT_EQ(finished->body.at("fence"), lease.fence);
-    broker_->Reply(*finished, worker::kAck);
+    broker_->Reply(*finished, message::kAck);
   }
 
   // As waitpid() has it, once the worker has ended by itself.
@@ -144,7 +144,7 @@ class WorkerProgramTest : public testing::Test {
 TEST_F(WorkerProgramTest, RegistersWithWhatItsEncoderCanDo) {
   StartBroker({});
   StartWorker({"--slots", "3", "--label", "zone=a"});
-  const auto told = broker_->Await(worker::kRegister);
+  const auto told = broker_->Await(message::kRegister);
   ASSERT_TRUE(told);
   EXPECT_EQ(told->body.at("name"), "test/1");
   EXPECT_EQ(told->body.at("slots"), 3);
@@ -164,8 +164,8 @@ TEST_F(WorkerProgramTest, TouchesItsAliveFileOnceTheBrokerHasAnswered) {
 TEST_F(WorkerProgramTest, RunsATaskAndReportsIt) {
   Start();
   Assign(kLease, "succeed");
-  ASSERT_TRUE(broker_->Await(worker::kStarted));
-  const auto finished = broker_->Await(worker::kFinished);
+  ASSERT_TRUE(broker_->Await(message::kStarted));
+  const auto finished = broker_->Await(message::kFinished);
   ASSERT_TRUE(finished);
   EXPECT_EQ(finished->body.at("manifest").at("files").at(0).at("path"), "movie.mp4");
   EXPECT_TRUE(fs::exists(store_->WorkFolder("tsk_a", 7) / "out/movie.mp4"));
@@ -174,12 +174,12 @@ TEST_F(WorkerProgramTest, RunsATaskAndReportsIt) {
 TEST_F(WorkerProgramTest, RepeatsItsReportUntilItIsAcknowledged) {
   Start();
   Assign(kLease, "succeed");
-  const auto first = broker_->Await(worker::kFinished);
-  const auto second = broker_->Await(worker::kFinished);
+  const auto first = broker_->Await(message::kFinished);
+  const auto second = broker_->Await(message::kFinished);
   ASSERT_TRUE(first && second);
   EXPECT_EQ(first->id, second->id);
-  broker_->Reply(*second, worker::kAck);
-  ASSERT_TRUE(broker_->Await(worker::kBeat,
+  broker_->Reply(*second, message::kAck);
+  ASSERT_TRUE(broker_->Await(message::kBeat,
                              [](const Message& beat) { return beat.body.at("tasks").empty(); }));
 }
 
@@ -189,22 +189,22 @@ TEST_F(WorkerProgramTest, GoesOnAfterABrokerThatWasRestarted) {
   ASSERT_EQ(mkfifo(gate.c_str(), 0600), 0);
   const auto [child, zygote] = AssignAndWatch(kLease, "gate:" + gate.string());
   StartBroker({});
-  const auto again = broker_->Await(worker::kRegister);
+  const auto again = broker_->Await(message::kRegister);
   ASSERT_TRUE(again);
   ASSERT_EQ(again->body.at("running").size(), 1U);
   EXPECT_EQ(LeaseFromJson(again->body.at("running").at(0)), kLease);
   EXPECT_TRUE(again->body.at("running").at(0).contains("progress"));
   EXPECT_TRUE(child.alive());
   std::ofstream(gate) << "go";
-  EXPECT_TRUE(broker_->Await(worker::kFinished));
+  EXPECT_TRUE(broker_->Await(message::kFinished));
 }
 
 TEST_F(WorkerProgramTest, StopsTheEncoderOfACancelledTaskAndLeavesNoFiles) {
   Start();
   const auto [child, zygote] = AssignAndWatch(kLease, "hang");
   const auto ordered_at = std::chrono::steady_clock::now();
-  broker_->Send(worker::kCancel, ToJson(kLease));
-  const auto released = broker_->Await(worker::kReleased);
+  broker_->Send(message::kCancel, ToJson(kLease));
+  const auto released = broker_->Await(message::kReleased);
   ASSERT_TRUE(released);
   EXPECT_LT(std::chrono::steady_clock::now() - ordered_at, std::chrono::seconds(1));
   EXPECT_EQ(released->body.at("reason"), "cancelled");
@@ -215,13 +215,13 @@ TEST_F(WorkerProgramTest, StopsTheEncoderOfACancelledTaskAndLeavesNoFiles) {
 TEST_F(WorkerProgramTest, ReportsTheCrashOfAnEncoderAndGoesOn) {
   Start();
   Assign(kLease, "crash:" + std::to_string(SIGSEGV));
-  const auto failed = broker_->Await(worker::kFailed);
+  const auto failed = broker_->Await(message::kFailed);
   ASSERT_TRUE(failed);
   const nlohmann::json& failure = failed->body.at("failure");
   EXPECT_EQ(failure.at("error").at("code"), "encoder_crashed");
   EXPECT_EQ(failure.at("error").at("context").at("signal"), "SIGSEGV");
   EXPECT_FALSE(failure.at("log_tail").empty());
-  broker_->Reply(*failed, worker::kAck);
+  broker_->Reply(*failed, message::kAck);
   Finish({"tsk_b", 8});
 }
 
@@ -229,21 +229,21 @@ TEST_F(WorkerProgramTest, StartsANewZygoteWhenItsOwnIsKilled) {
   Start();
   const auto [child, zygote] = AssignAndWatch(kLease, "hang");
   zygote.Kill(SIGKILL);
-  const auto failed = broker_->Await(worker::kFailed);
+  const auto failed = broker_->Await(message::kFailed);
   ASSERT_TRUE(failed);
   EXPECT_EQ(failed->body.at("failure").at("error").at("code"), "worker_lost");
   EXPECT_FALSE(child.alive());
-  broker_->Reply(*failed, worker::kAck);
+  broker_->Reply(*failed, message::kAck);
   Finish({"tsk_b", 8});
 }
 
 TEST_F(WorkerProgramTest, KillsItsEncoderBeforeTheLeaseOfASilentBrokerEnds) {
   StartBroker({.lease_seconds = 1.5, .beat_seconds = 0.3});
   StartWorker();
-  ASSERT_TRUE(broker_->Await(worker::kRegister));
+  ASSERT_TRUE(broker_->Await(message::kRegister));
   const auto [child, zygote] = AssignAndWatch(kLease, "hang");
   broker_->BeSilent();
-  const auto again = broker_->Await(worker::kRegister);
+  const auto again = broker_->Await(message::kRegister);
   ASSERT_TRUE(again);
   EXPECT_THAT(again->body.at("running"), IsEmpty());
   EXPECT_TRUE(
@@ -256,17 +256,17 @@ TEST_F(WorkerProgramTest, DrainsOnSigterm) {
   ASSERT_EQ(mkfifo(gate.c_str(), 0600), 0);
   AssignAndWatch(kLease, "gate:" + gate.string());
   kill(pid_, SIGTERM);
-  ASSERT_TRUE(broker_->Await(worker::kBeat,
+  ASSERT_TRUE(broker_->Await(message::kBeat,
                              [](const Message& beat) { return beat.body.at("draining") == true; }));
   Assign({"tsk_b", 8}, "succeed");
-  const auto refused = broker_->Await(worker::kReleased);
+  const auto refused = broker_->Await(message::kReleased);
   ASSERT_TRUE(refused);
   EXPECT_EQ(refused->body.at("fence"), 8);
   std::ofstream(gate) << "go";
-  const auto finished = broker_->Await(worker::kFinished);
+  const auto finished = broker_->Await(message::kFinished);
   ASSERT_TRUE(finished);
-  broker_->Reply(*finished, worker::kAck);
-  EXPECT_TRUE(broker_->Await(worker::kGoodbye));
+  broker_->Reply(*finished, message::kAck);
+  EXPECT_TRUE(broker_->Await(message::kGoodbye));
   EXPECT_EQ(ExitStatus(), 0);
 }
 
@@ -274,14 +274,14 @@ TEST_F(WorkerProgramTest, ReleasesItsTasksOnASecondSigterm) {
   Start();
   const auto [child, zygote] = AssignAndWatch(kLease, "hang");
   kill(pid_, SIGTERM);
-  ASSERT_TRUE(broker_->Await(worker::kBeat,
+  ASSERT_TRUE(broker_->Await(message::kBeat,
                              [](const Message& beat) { return beat.body.at("draining") == true; }));
   kill(pid_, SIGTERM);
-  const auto released = broker_->Await(worker::kReleased);
+  const auto released = broker_->Await(message::kReleased);
   ASSERT_TRUE(released);
   EXPECT_EQ(released->body.at("reason"), "draining");
   EXPECT_FALSE(child.alive());
-  broker_->Reply(*released, worker::kAck);
+  broker_->Reply(*released, message::kAck);
   EXPECT_EQ(ExitStatus(), 0);
   EXPECT_FALSE(zygote.alive());
   EXPECT_THAT(WorkFolders(), IsEmpty());
@@ -324,16 +324,16 @@ TEST_F(WorkerProgramTest, DiesOnPurposeOnceTheBrokerHasTheResult) {
   const Failpoints plan("worker.after_finished=crash");
   Start();
   Assign(kLease, "succeed");
-  const auto finished = broker_->Await(worker::kFinished);
+  const auto finished = broker_->Await(message::kFinished);
   ASSERT_TRUE(finished);
-  broker_->Reply(*finished, worker::kAck);
+  broker_->Reply(*finished, message::kAck);
   EXPECT_TRUE(WasKilled());
 }
 
 TEST_F(WorkerProgramTest, KillsItsEncoderWhenItWasFrozenForLongerThanItsLease) {
   StartBroker({.lease_seconds = 1.5, .beat_seconds = 0.3});
   StartWorker();
-  ASSERT_TRUE(broker_->Await(worker::kRegister));
+  ASSERT_TRUE(broker_->Await(message::kRegister));
   const fs::path gate = folder_.path() / "gate";
   ASSERT_EQ(mkfifo(gate.c_str(), 0600), 0);
   const auto [child, zygote] = AssignAndWatch(kLease, "gate:" + gate.string());
@@ -345,11 +345,11 @@ TEST_F(WorkerProgramTest, KillsItsEncoderWhenItWasFrozenForLongerThanItsLease) {
     return !child.alive() && std::chrono::steady_clock::now() - frozen_at > std::chrono::seconds(2);
   }));
   kill(pid_, SIGCONT);
-  const auto again = broker_->Await(worker::kRegister);
+  const auto again = broker_->Await(message::kRegister);
   ASSERT_TRUE(again);
   EXPECT_THAT(again->body.at("running"), IsEmpty());
   EXPECT_TRUE(broker_->ServeUntil([&] { return WorkFolders().empty(); }));
-  EXPECT_FALSE(broker_->Heard(worker::kFinished));
+  EXPECT_FALSE(broker_->Heard(message::kFinished));
 }
 
 // The first child of a process.
@@ -373,9 +373,9 @@ TEST_F(WorkerProgramTest, HasAnExcerptCutWhereItsEncoderCrashed) {
   const std::string id = upload->Commit().id;
   StartBroker({});
   StartWorker({"--threads", "1"}, MILLRACE_ENCODE);
-  ASSERT_TRUE(broker_->Await(worker::kRegister));
-  broker_->Send(worker::kAssign, AssignBody(kLease, id, "film.mkv"));
-  const auto midway = broker_->Await(worker::kBeat, [](const Message& beat) {
+  ASSERT_TRUE(broker_->Await(message::kRegister));
+  broker_->Send(message::kAssign, AssignBody(kLease, id, "film.mkv"));
+  const auto midway = broker_->Await(message::kBeat, [](const Message& beat) {
     const nlohmann::json& tasks = beat.body.at("tasks");
     return tasks.size() == 1 && tasks[0].at("progress").at("media_seconds") > 6;
   });
@@ -384,7 +384,7 @@ TEST_F(WorkerProgramTest, HasAnExcerptCutWhereItsEncoderCrashed) {
   const pid_t encoder = ChildOf(zygote);
   ASSERT_GT(encoder, 0);
   Watched(encoder).Kill(SIGSEGV);
-  const auto failed = broker_->Await(worker::kFailed);
+  const auto failed = broker_->Await(message::kFailed);
   ASSERT_TRUE(failed);
   const nlohmann::json& error = failed->body.at("failure").at("error");
   EXPECT_EQ(error.at("code"), "encoder_crashed");
@@ -401,11 +401,11 @@ TEST_F(WorkerProgramTest, HasAnExcerptCutWhereItsEncoderCrashed) {
 
 TEST_F(WorkerProgramTest, AnswersAProbe) {
   Start();
-  broker_->Send(worker::kProbe, {{"probe", "prb_1"},
-                                 {"input", ToJson(Input{.upload = upload_, .path = {}})},
-                                 {"input_name", "succeed"},
-                                 {"deadline_ms", 20000}});
-  const auto probed = broker_->Await(worker::kProbed);
+  broker_->Send(message::kProbe, {{"probe", "prb_1"},
+                                  {"input", ToJson(Input{.upload = upload_, .path = {}})},
+                                  {"input_name", "succeed"},
+                                  {"deadline_ms", 20000}});
+  const auto probed = broker_->Await(message::kProbed);
   ASSERT_TRUE(probed);
   EXPECT_EQ(probed->body.at("probe"), "prb_1");
   EXPECT_EQ(probed->body.at("media").at("format"), "fake");
@@ -415,7 +415,7 @@ TEST_F(WorkerProgramTest, AnswersAProbe) {
 TEST_F(WorkerProgramTest, WaitsForABrokerThatIsNotThereYet) {
   StartWorker();
   StartBroker({});
-  EXPECT_TRUE(broker_->Await(worker::kRegister));
+  EXPECT_TRUE(broker_->Await(message::kRegister));
 }
 
 TEST_F(WorkerProgramTest, DoesNotStartWithoutAnEncoder) {

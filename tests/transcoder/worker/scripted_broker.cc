@@ -82,18 +82,18 @@ std::optional<Message> ScriptedBroker::ReceiveBefore(SteadyTime end) {
 }
 
 void ScriptedBroker::Answer(const Message& message) {
-  if (message.type == worker::kRegister) {
+  if (message.type == message::kRegister) {
     known_ = true;
-    Reply(message, worker::kRegistered,
+    Reply(message, message::kRegistered,
           {{"lease_seconds", options_.lease_seconds},
            {"beat_seconds", options_.beat_seconds},
            {"lost", nlohmann::json::array()}});
-  } else if (message.type == worker::kGoodbye) {
-    Reply(message, worker::kAck);
-  } else if (message.type == worker::kBeat && !known_) {
-    Reply(message, worker::kUnknownWorker);
-  } else if (message.type == worker::kBeat && !silent_) {
-    Reply(message, worker::kOrders,
+  } else if (message.type == message::kGoodbye) {
+    Reply(message, message::kAck);
+  } else if (message.type == message::kBeat && !known_) {
+    Reply(message, message::kUnknownWorker);
+  } else if (message.type == message::kBeat && !silent_) {
+    Reply(message, message::kOrders,
           {{"cancel", nlohmann::json::array()}, {"lost", nlohmann::json::array()}});
   }
 }

@@ -16,7 +16,7 @@ class SessionBeatTest : public SessionTest {};
 
 TEST_F(SessionBeatTest, RegistersWhenConnectedAndRepeatsItEachSecondUntilAnswered) {
   session_.OnConnected();
-  const auto first = transport_.Take(worker::kRegister);
+  const auto first = transport_.Take(message::kRegister);
   ASSERT_THAT(first, SizeIs(1));
   EXPECT_EQ(first[0].body.at("name"), "host/1");
   EXPECT_EQ(first[0].body.at("instance"), "wrk_1");
@@ -26,21 +26,21 @@ TEST_F(SessionBeatTest, RegistersWhenConnectedAndRepeatsItEachSecondUntilAnswere
   EXPECT_EQ(first[0].body.at("labels").at("zone"), "a");
   EXPECT_THAT(first[0].body.at("running"), IsEmpty());
   Pass(999ms);
-  EXPECT_THAT(transport_.Take(worker::kRegister), IsEmpty());
+  EXPECT_THAT(transport_.Take(message::kRegister), IsEmpty());
   Pass(1ms);
-  const auto second = transport_.Take(worker::kRegister);
+  const auto second = transport_.Take(message::kRegister);
   ASSERT_THAT(second, SizeIs(1));
   AnswerRegister(second[0]);
   Pass(1s);
-  EXPECT_THAT(transport_.Take(worker::kRegister), IsEmpty());
+  EXPECT_THAT(transport_.Take(message::kRegister), IsEmpty());
 }
 
 TEST_F(SessionBeatTest, RegistersAgainListingItsFencesWhenTheBrokerDoesNotKnowIt) {
   Register();
   Assign(kLease);
   session_.OnProgress(kLease, At(42));
-  Receive(worker::kUnknownWorker, {});
-  const auto asked = transport_.Take(worker::kRegister);
+  Receive(message::kUnknownWorker, {});
+  const auto asked = transport_.Take(message::kRegister);
   ASSERT_THAT(asked, SizeIs(1));
   EXPECT_THAT(LeasesIn(asked[0].body.at("running")), ElementsAre(kLease));
   EXPECT_EQ(asked[0].body.at("running").at(0).at("progress"), ToJson(At(42)));
@@ -48,13 +48,13 @@ TEST_F(SessionBeatTest, RegistersAgainListingItsFencesWhenTheBrokerDoesNotKnowIt
   AnswerRegister(asked[0], {kLease});
   EXPECT_THAT(host_.stopped, ElementsAre(kLease));
   Stopped(kLease);
-  EXPECT_THAT(transport_.Take(worker::kReleased), IsEmpty());
+  EXPECT_THAT(transport_.Take(message::kReleased), IsEmpty());
 }
 
 TEST_F(SessionBeatTest, AsksTheBrokerAtOnceAfterAReconnection) {
   Register();
   session_.OnConnected();
-  EXPECT_THAT(transport_.Take(worker::kBeat), SizeIs(1));
+  EXPECT_THAT(transport_.Take(message::kBeat), SizeIs(1));
 }
 
 // --- Beats ---------------------------------------------------------------------------------------
@@ -67,7 +67,7 @@ TEST_F(SessionBeatTest, BeatsAtEachChangeButAtMostFiveTimesASecond) {
   for (int i = 0; i < 100; ++i) {
     session_.OnProgress(kLease, At(i));
     Pass(10ms);
-    beats += static_cast<int>(transport_.Take(worker::kBeat).size());
+    beats += static_cast<int>(transport_.Take(message::kBeat).size());
   }
   EXPECT_EQ(beats, 5);
 }
@@ -81,9 +81,9 @@ TEST_F(SessionBeatTest, BeatsSeldomWithoutChange) {
   same.frames = 1000;
   session_.OnProgress(kLease, same);
   Pass(3900ms);
-  EXPECT_THAT(transport_.Take(worker::kBeat), IsEmpty());
+  EXPECT_THAT(transport_.Take(message::kBeat), IsEmpty());
   Pass(1s);
-  const auto beats = transport_.Take(worker::kBeat);
+  const auto beats = transport_.Take(message::kBeat);
   ASSERT_THAT(beats, SizeIs(1));
   EXPECT_EQ(beats[0].body.at("tasks").at(0).at("progress").at("frames"), 1000);
 }
@@ -92,7 +92,7 @@ TEST_F(SessionBeatTest, ListsANewLeaseWithinAFifthOfASecond) {
   Register();
   Pass(1s);
   Assign(kLease);
-  const auto beats = transport_.Take(worker::kBeat);
+  const auto beats = transport_.Take(message::kBeat);
   ASSERT_THAT(beats, SizeIs(1));
   EXPECT_EQ(beats[0].body.at("tasks").at(0).at("fence"), 7);
 }
@@ -109,8 +109,8 @@ TEST_F(SessionBeatTest, TellsTheMediaUntilABeatWithItWasAnswered) {
   const Message later = NextBeat();
   EXPECT_FALSE(later.body.at("tasks").at(0).contains("media"));
   // A restarted broker has forgotten it.
-  Receive(worker::kUnknownWorker, {});
-  AnswerRegister(transport_.Take(worker::kRegister).at(0));
+  Receive(message::kUnknownWorker, {});
+  AnswerRegister(transport_.Take(message::kRegister).at(0));
   EXPECT_TRUE(NextBeat().body.at("tasks").at(0).contains("media"));
 }
 
@@ -151,33 +151,33 @@ TEST_F(SessionBeatTest, StopsItsTasksWhenALeasePassesSinceTheAnsweredBeatWasSent
   Pass(1ms);
   EXPECT_THAT(host_.stopped, ElementsAre(kLease));
   EXPECT_EQ(transport_.reconnects, 1);
-  const auto asked = transport_.Take(worker::kRegister);
+  const auto asked = transport_.Take(message::kRegister);
   ASSERT_THAT(asked, SizeIs(1));
   EXPECT_THAT(asked[0].body.at("running"), IsEmpty());
   Stopped(kLease);
-  EXPECT_THAT(transport_.Take(worker::kReleased), IsEmpty());
+  EXPECT_THAT(transport_.Take(message::kReleased), IsEmpty());
 }
 
 TEST_F(SessionBeatTest, KeepsWhatIsFinishedWhenTheBrokerIsAwayForLong) {
   Register();
   Assign(kLease);
   Finish(kLease);
-  transport_.Take(worker::kFinished);
+  transport_.Take(message::kFinished);
   Pass(31s);
   EXPECT_THAT(host_.discarded, IsEmpty());
-  const auto asked = transport_.Take(worker::kRegister);
+  const auto asked = transport_.Take(message::kRegister);
   ASSERT_THAT(asked, SizeIs(1));
   EXPECT_THAT(LeasesIn(asked[0].body.at("running")), ElementsAre(kLease));
   AnswerRegister(asked[0]);
-  EXPECT_THAT(transport_.Take(worker::kFinished), SizeIs(1));
+  EXPECT_THAT(transport_.Take(message::kFinished), SizeIs(1));
 }
 
 TEST_F(SessionBeatTest, AnAnswerToNothingItAskedDoesNotProlongTheLease) {
   Register();
   Assign(kLease);
   Pass(20s);
-  Receive(worker::kOrders, {{"cancel", nlohmann::json::array()}, {"lost", nlohmann::json::array()}},
-          "msg_stranger");
+  Receive(message::kOrders,
+          {{"cancel", nlohmann::json::array()}, {"lost", nlohmann::json::array()}}, "msg_stranger");
   Pass(10s);
   EXPECT_THAT(host_.stopped, ElementsAre(kLease));
 }
@@ -187,7 +187,7 @@ TEST_F(SessionBeatTest, StopsWhatTheBrokerSaysIsLost) {
   Assign(kLease);
   Assign(kOther);
   AnswerBeat(NextBeat(), {}, {kLease});
-  Receive(worker::kLeaseLost, ToJson(kOther), "msg_of_started");
+  Receive(message::kLeaseLost, ToJson(kOther), "msg_of_started");
   EXPECT_THAT(host_.stopped, ElementsAre(kLease, kOther));
 }
 

@@ -12,25 +12,25 @@ class SessionDrainTest : public SessionTest {};
 TEST_F(SessionDrainTest, LetsItsTasksFinishTakesNothingNewAndSaysGoodbye) {
   Register();
   Assign(kLease);
-  transport_.Take(worker::kBeat);
+  transport_.Take(message::kBeat);
   EXPECT_FALSE(host_.skips_excerpts);
   session_.Drain();
   EXPECT_TRUE(host_.skips_excerpts);
-  const auto beats = transport_.Take(worker::kBeat);
+  const auto beats = transport_.Take(message::kBeat);
   ASSERT_THAT(beats, SizeIs(1));
   EXPECT_EQ(beats[0].body.at("draining"), true);
   Assign(kOther);
   EXPECT_THAT(host_.started, ElementsAre(kLease));
-  ASSERT_THAT(transport_.Take(worker::kReleased), SizeIs(1));
+  ASSERT_THAT(transport_.Take(message::kReleased), SizeIs(1));
   Probe("prb_1");
   EXPECT_THAT(host_.probes, IsEmpty());
   Finish(kLease);
-  EXPECT_THAT(transport_.Take(worker::kGoodbye), IsEmpty());
-  Receive(worker::kAck, {}, transport_.Take(worker::kFinished).at(0).id);
-  const auto goodbye = transport_.Take(worker::kGoodbye);
+  EXPECT_THAT(transport_.Take(message::kGoodbye), IsEmpty());
+  Receive(message::kAck, {}, transport_.Take(message::kFinished).at(0).id);
+  const auto goodbye = transport_.Take(message::kGoodbye);
   ASSERT_THAT(goodbye, SizeIs(1));
   EXPECT_FALSE(session_.left());
-  Receive(worker::kAck, {}, goodbye[0].id);
+  Receive(message::kAck, {}, goodbye[0].id);
   EXPECT_TRUE(session_.left());
   EXPECT_THAT(host_.stopped, IsEmpty());
 }
@@ -44,11 +44,11 @@ TEST_F(SessionDrainTest, ReleasesWhatIsNotDoneAfterTheDrainTimeout) {
   PassAnswering(1s);
   EXPECT_THAT(host_.stopped, ElementsAre(kLease));
   Stopped(kLease);
-  const auto released = transport_.Take(worker::kReleased);
+  const auto released = transport_.Take(message::kReleased);
   ASSERT_THAT(released, SizeIs(1));
   EXPECT_EQ(released[0].body.at("reason"), "draining");
-  Receive(worker::kAck, {}, released[0].id);
-  EXPECT_THAT(transport_.Take(worker::kGoodbye), SizeIs(1));
+  Receive(message::kAck, {}, released[0].id);
+  EXPECT_THAT(transport_.Take(message::kGoodbye), SizeIs(1));
 }
 
 TEST_F(SessionDrainTest, ReleasesAtOnceWhenToldTwice) {

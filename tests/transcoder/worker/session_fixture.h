@@ -98,20 +98,20 @@ class SessionTest : public testing::Test {
     while (clock_.Now() < end) {
       const auto next = std::clamp(session_.NextDeadline(), clock_.Now() + 1ms, end);
       Pass(std::chrono::ceil<std::chrono::milliseconds>(next - clock_.Now()));
-      for (const Message& beat : transport_.Take(worker::kBeat)) AnswerBeat(beat);
+      for (const Message& beat : transport_.Take(message::kBeat)) AnswerBeat(beat);
     }
   }
 
   void Register() {
     session_.OnConnected();
-    const auto asked = transport_.Take(worker::kRegister);
+    const auto asked = transport_.Take(message::kRegister);
     ASSERT_THAT(asked, testing::SizeIs(1));
     AnswerRegister(asked[0]);
   }
   void AnswerRegister(const Message& asked, const std::vector<Lease>& lost = {}) {
     nlohmann::json list = nlohmann::json::array();
     for (const Lease& lease : lost) list.push_back(ToJson(lease));
-    Receive(worker::kRegistered, {{"lease_seconds", 30}, {"beat_seconds", 5}, {"lost", list}},
+    Receive(message::kRegistered, {{"lease_seconds", 30}, {"beat_seconds", 5}, {"lost", list}},
             asked.id);
   }
   void AnswerBeat(const Message& beat, const std::vector<Lease>& cancel = {},
@@ -119,19 +119,19 @@ class SessionTest : public testing::Test {
     nlohmann::json body = {{"cancel", nlohmann::json::array()}, {"lost", nlohmann::json::array()}};
     for (const Lease& lease : cancel) body["cancel"].push_back(ToJson(lease));
     for (const Lease& lease : lost) body["lost"].push_back(ToJson(lease));
-    Receive(worker::kOrders, body, beat.id);
+    Receive(message::kOrders, body, beat.id);
   }
   // What is said when nothing changes; earlier beats are taken for lost.
   Message NextBeat() {
-    transport_.Take(worker::kBeat);
+    transport_.Take(message::kBeat);
     Pass(5s);
-    const auto beats = transport_.Take(worker::kBeat);
+    const auto beats = transport_.Take(message::kBeat);
     EXPECT_THAT(beats, testing::SizeIs(1));
     return beats.empty() ? Message{} : beats.back();
   }
 
   void Assign(const Lease& lease) {
-    Receive(worker::kAssign, AssignBody(lease, "upl_a", "film.mov"));
+    Receive(message::kAssign, AssignBody(lease, "upl_a", "film.mov"));
   }
   void Finish(const Lease& lease) {
     session_.OnFinished(lease, Manifest{}, ResourceUsage{});
@@ -148,10 +148,10 @@ class SessionTest : public testing::Test {
     session_.Tick();
   }
   void Probe(const std::string& id) {
-    Receive(worker::kProbe, {{"probe", id},
-                             {"input", ToJson(Input{.upload = "upl_a", .path = {}})},
-                             {"input_name", "film.mov"},
-                             {"deadline_ms", 2000}});
+    Receive(message::kProbe, {{"probe", id},
+                              {"input", ToJson(Input{.upload = "upl_a", .path = {}})},
+                              {"input_name", "film.mov"},
+                              {"deadline_ms", 2000}});
   }
 
   FakeClock clock_;

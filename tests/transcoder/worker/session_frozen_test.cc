@@ -21,7 +21,7 @@ class FrozenSessionTest : public SessionTest {
     EXPECT_THAT(host_.stopped, ElementsAre(kLease));
     EXPECT_EQ(transport_.reconnects, 1);
     for (const Message& message : transport_.sent) {
-      EXPECT_EQ(message.type, worker::kRegister);
+      EXPECT_EQ(message.type, message::kRegister);
       EXPECT_THAT(message.body.at("running"), IsEmpty());
     }
   }
@@ -69,7 +69,7 @@ TEST_F(WokenSessionTest, AnAnswerThatWaitedWhileItWasFrozenStillProlongsItsLease
   AnswerBeat(beat);
   EXPECT_THAT(host_.stopped, IsEmpty());
   Finish(kLease);
-  EXPECT_THAT(transport_.Take(worker::kFinished), SizeIs(1));
+  EXPECT_THAT(transport_.Take(message::kFinished), SizeIs(1));
 }
 
 }  // namespace
