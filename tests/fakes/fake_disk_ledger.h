@@ -9,7 +9,7 @@
 
 #include "broker/ledger/ledger.h"
 
-namespace millrace {
+namespace millrace::broker {
 
 // What a test does to the disk below a ledger. Thread-safe.
 class FakeDisk {
@@ -151,4 +151,4 @@ class FakeDiskLedger final : public Ledger {
   const std::shared_ptr<FakeDisk> disk_;
 };
 
-}  // namespace millrace
+}  // namespace millrace::broker
