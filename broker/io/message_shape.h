@@ -4,9 +4,9 @@
 
 namespace millrace::broker {
 
-// Check that a message has the type, and its body the fields, that docs/protocol.md gives it, so
-// that nothing behind has to. They throw Error{kProtocolError} naming the type and the field. What
-// lies inside of JSON objects of core (a request, a manifest, progress) is left to their readers.
+// Check that a message has a type that clients, or workers, may send, and that its body has the
+// fields which core/model/messages declares. They throw Error{kProtocolError} naming the type and
+// the field. The JSON objects of core within (a request, a manifest) are left to their readers.
 void CheckClientMessage(const Message& message);
 void CheckWorkerMessage(const Message& message);
 
