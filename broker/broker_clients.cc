@@ -1,8 +1,6 @@
-#include <algorithm>
-#include <array>
-
 #include "broker/broker.h"
 #include "broker/io/message_shape.h"
+#include "broker/io/request_kind.h"
 #include "broker/job_reader.h"
 #include "broker/upkeep/dead_jobs.h"
 #include "core/base/log.h"
@@ -13,20 +11,8 @@
 namespace millrace::broker {
 namespace {
 
-bool ChangesNothing(std::string_view type) {
-  static constexpr auto kReads = std::to_array<std::string_view>(
-      {message::kGetJob, message::kListJobs, message::kAttempts, message::kEvents, message::kQueue,
-       message::kWorkers, message::kPing, message::kDeadLetters, message::kDeadLetterGroups,
-       message::kGetDeadLetter, message::kGetRedrive});
-  return std::ranges::find(kReads, type) != kReads.end();
-}
-
-bool IsPurge(std::string_view type) {
-  return type == message::kPurge || type == message::kPurgeMany;
-}
-
-bool IsAboutDead(std::string_view type) {
-  return IsPurge(type) || type == message::kRedrive || type == message::kRedriveMany;
+bool IsAboutDead(RequestKind kind) {
+  return kind == RequestKind::kRedrive || kind == RequestKind::kPurge;
 }
 
 // Whether it only asks how many there are. With a patch it also asks whether that fits them.
@@ -45,12 +31,13 @@ std::string TextOf(const nlohmann::json& body, const char* key) {
 void Broker::TakeClient(const Received& received, Batch& batch) {
   Message message = DecodeMessage(received.frames);
   CheckClientMessage(message);
-  if (ChangesNothing(message.type) || IsRead(message, batch)) {
+  const RequestKind kind = KindOf(message.type);
+  if (kind == RequestKind::kRead || IsRead(message, batch)) {
     batch.reads.push_back({.peer = received.peer, .request = std::move(message)});
     return;
   }
   if (suspension_) throw suspension_->cause;
-  if (IsAboutDead(message.type)) {
+  if (IsAboutDead(kind)) {
     TakeAboutDead(received, message, batch);
     return;
   }
@@ -70,7 +57,7 @@ void Broker::TakeAboutDead(const Received& received, const Message& message, Bat
   }
   std::vector<DeadJob> jobs = ReadDeadJobsOf(*ledger_, message);
   const Now now = ReadClock();
-  batch.Add(IsPurge(message.type)
+  batch.Add(KindOf(message.type) == RequestKind::kPurge
                 ? dispatcher_->OnPurge(received.peer, message, std::move(jobs), now)
                 : dispatcher_->OnRedrive(received.peer, message, std::move(jobs), now));
   owed_.emplace(received.peer, message.id);
@@ -78,7 +65,7 @@ void Broker::TakeAboutDead(const Received& received, const Message& message, Bat
 
 bool Broker::IsRead(const Message& message, const Batch& batch) const {
   if (message.type == message::kProbe) return false;
-  if (IsAboutDead(message.type)) return IsDryRun(message) || IsRepeatedMany(message);
+  if (IsAboutDead(KindOf(message.type))) return IsDryRun(message) || IsRepeatedMany(message);
   if (dispatcher_->Find(TextOf(message.body, "job_id")) != nullptr) return false;
   return message.type == message::kCancel || IsRepeatedSubmit(message, batch);
 }
