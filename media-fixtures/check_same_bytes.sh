@@ -7,5 +7,5 @@ fixtures=$1 again=$2
 shift 2
 rm -rf "$again"
 trap 'rm -rf "$again"' EXIT
-bash "$here/generate.sh" "$again" "$@"
+MILLRACE_FIXTURE_CACHE='' bash "$here/generate.sh" "$again" "$@"
 for name in "$@"; do cmp "$fixtures/$name" "$again/$name"; done
