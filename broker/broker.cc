@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <iterator>
-#include <random>
 
 #include "broker/io/message_shape.h"
 #include "broker/upkeep/dead_jobs.h"
@@ -29,15 +28,6 @@ std::string IdOf(const Frames& frames) {
   return printable ? frames[2] : "";
 }
 
-BrokerOptions WithRandom(BrokerOptions options) {
-  if (!options.dispatcher.random) {
-    options.dispatcher.random = [engine = std::mt19937_64(std::random_device()())]() mutable {
-      return std::uniform_real_distribution<double>(0, 1)(engine);
-    };
-  }
-  return options;
-}
-
 }  // namespace
 
 void Broker::Batch::Add(Outcome outcome) {
@@ -53,7 +43,7 @@ void Broker::Batch::Add(Outcome outcome) {
 
 Broker::Broker(BrokerOptions options, std::unique_ptr<Ledger> ledger,
                std::unique_ptr<MediaStore> media, const Clock& clock)
-    : options_(WithRandom(std::move(options))),
+    : options_(std::move(options)),
       clock_(clock),
       ledger_(std::move(ledger)),
       media_(std::move(media)),

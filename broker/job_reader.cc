@@ -4,6 +4,7 @@
 
 #include "broker/upkeep/dead_jobs.h"
 #include "core/base/fields.h"
+#include "core/base/json_text.h"
 #include "core/base/settings.h"
 
 namespace millrace::broker {
@@ -42,10 +43,6 @@ std::optional<WallTime> ParseTimeField(Fields& fields, std::string_view key) {
     fields.Fail(key, error.what());
     return std::nullopt;
   }
-}
-
-size_t SizeOf(const nlohmann::json& json) {
-  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).size();
 }
 
 }  // namespace
@@ -140,7 +137,7 @@ nlohmann::json JobReader::ListDeadLetters(const nlohmann::json& body) const {
     size_t bytes = 0;
     for (const DeadLetterRecord& letter : page.letters) {
       letters.push_back(ToJson(letter));
-      bytes += SizeOf(letters.back());
+      bytes += ToText(letters.back()).size();
     }
     if (bytes <= kMaxBodyBytes / 2 || filter.page_size == 1) {
       return {{"dead_letters", std::move(letters)}, {"next_page_token", page.next_page_token}};
@@ -221,7 +218,7 @@ nlohmann::json JobReader::ListJobs(const nlohmann::json& body) const {
     size_t bytes = 0;
     for (const Job& job : page.jobs) {
       jobs.push_back(ViewOf(job));
-      bytes += SizeOf(jobs.back());
+      bytes += ToText(jobs.back()).size();
     }
     if (bytes <= kMaxBodyBytes / 2 || filter.page_size == 1) {
       return {{"jobs", std::move(jobs)}, {"next_page_token", page.next_page_token}};

@@ -7,14 +7,16 @@
 #include <utility>
 
 #include "broker/broker.h"
-#include "broker/io/data_lock.h"
 #include "broker/io/sockets.h"
 #include "broker/ledger/ledger.h"
 #include "broker/verify/verify.h"
 #include "core/base/clock.h"
+#include "core/base/data_lock.h"
+#include "core/base/files.h"
 #include "core/base/id.h"
 #include "core/base/log.h"
 #include "core/base/settings.h"
+#include "core/base/unique_fd.h"
 #include "core/media/media_store.h"
 
 namespace millrace::broker {
@@ -132,22 +134,23 @@ void CheckSettings(Settings& settings) {
 
 // SIGTERM and SIGINT, from now on as a readable descriptor. Call it before threads start: they
 // inherit that the signals are blocked.
-FileDescriptor SignalsAsFile() {
+UniqueFd SignalsAsFile() {
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  FileDescriptor fd(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+  UniqueFd fd(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!fd) ThrowStorageError(errno, "signalfd", "");
   return fd;
 }
 
 void Serve(const Settings& settings) {
-  const FileDescriptor signals = SignalsAsFile();
+  const UniqueFd signals = SignalsAsFile();
   const CommonSettings& common = settings.common;
   // Held until everything below is closed: a socket file must not be unlinked under a successor.
-  const DataLock lock(common.data_dir);
+  const DataLock lock(
+      {.data_dir = common.data_dir, .file = "broker.lock", .holder = "millrace-broker"});
   const SystemClock clock;
   const MonotonicTime begun = clock.Now();
   std::unique_ptr<Ledger> ledger = OpenSqliteLedger(common.data_dir / "ledger.db");

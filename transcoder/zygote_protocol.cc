@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/json_text.h"
 
 namespace millrace {
 namespace {
@@ -102,7 +103,7 @@ ZygoteChannel MakeZygoteChannel() {
 }
 
 void SendMessage(int socket, const nlohmann::json& body, std::span<const int> fds) {
-  const std::string text = body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  const std::string text = ToText(body);
   if (text.size() > kMaxPacketBytes || fds.size() > kMaxPacketFds) {
     throw Error(ErrorCode::kProtocolError, "a message to or from the zygote is too large");
   }

@@ -15,6 +15,7 @@
 #include "api/http_server/router.h"
 #include "api/http_server/worker.h"
 #include "core/base/mutex.h"
+#include "core/base/unique_fd.h"
 
 namespace millrace::http {
 

@@ -128,7 +128,7 @@ UniqueFd OpenForSending(const std::filesystem::path& path) {
   // O_NONBLOCK: opening a FIFO must not wait for its writer.
   UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
   struct stat facts {};
-  if (file.valid() && (::fstat(file.get(), &facts) != 0 || !S_ISREG(facts.st_mode))) file.Reset();
+  if (file && (::fstat(file.get(), &facts) != 0 || !S_ISREG(facts.st_mode))) file.Reset();
   return file;
 }
 

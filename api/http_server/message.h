@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "api/http_server/unique_fd.h"
+#include "core/base/unique_fd.h"
 
 namespace millrace::http {
 

@@ -46,7 +46,7 @@ OutputQueue::Flushed OutputQueue::FlushTo(int socket) {
 
 ssize_t OutputQueue::SendSome(int socket) {
   Item& item = items_.front();
-  if (item.file.valid()) {
+  if (item.file) {
     auto offset = static_cast<off_t>(item.part.first);
     const auto wanted = static_cast<size_t>(std::min<uint64_t>(item.part.length, kSendfileBytes));
     const ssize_t sent = ::sendfile(socket, item.file.get(), &offset, wanted);

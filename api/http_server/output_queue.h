@@ -6,7 +6,7 @@
 #include <string>
 
 #include "api/http_server/byte_range.h"
-#include "api/http_server/unique_fd.h"
+#include "core/base/unique_fd.h"
 
 namespace millrace::http {
 

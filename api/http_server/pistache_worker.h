@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "api/http_server/pistache.h"
-#include "api/http_server/unique_fd.h"
 #include "api/http_server/worker.h"
 #include "core/base/mutex.h"
+#include "core/base/unique_fd.h"
 
 namespace millrace::http {
 

@@ -84,7 +84,7 @@ bool Responder::Send(Response response) {
 bool Responder::SendFile(FileResponse response) {
   if (!Claim()) return false;
   struct stat facts {};
-  if (!response.file.valid() || ::fstat(response.file.get(), &facts) != 0 ||
+  if (!response.file || ::fstat(response.file.get(), &facts) != 0 ||
       !FieldsAreLegal(response.headers)) {
     return connection_->Respond(exchange_, connection_->ErrorResponse(nullptr), request_.is_head());
   }

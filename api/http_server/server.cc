@@ -13,6 +13,7 @@
 #include "api/http_server/pistache.h"
 #include "api/http_server/pistache_worker.h"
 #include "core/base/error.h"
+#include "core/base/unique_fd.h"
 
 namespace millrace::http {
 namespace {
@@ -76,7 +77,7 @@ int FindListeningSocket(uint16_t port) {
 void StopListening(uint16_t port) {
   const int listening = FindListeningSocket(port);
   const UniqueFd silent(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (listening >= 0 && silent.valid()) ::dup3(silent.get(), listening, O_CLOEXEC);
+  if (listening >= 0 && silent) ::dup3(silent.get(), listening, O_CLOEXEC);
 }
 
 }  // namespace

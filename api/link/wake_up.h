@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <system_error>
 
-#include "core/base/files.h"
+#include "core/base/unique_fd.h"
 
 namespace millrace::api {
 
@@ -30,7 +30,7 @@ class WakeUp {
   }
 
  private:
-  FileDescriptor fd_;
+  UniqueFd fd_;
 };
 
 }  // namespace millrace::api

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "api/reply/replies.h"
+#include "core/base/json_text.h"
 #include "core/model/message.h"
 
 namespace millrace::api {
@@ -19,10 +20,6 @@ constexpr size_t kPageEvents = 500;
 // Events are written together up to this size; many times smaller than the queue of a stream.
 constexpr size_t kPieceBytes = 4096;
 constexpr std::string_view kHeartbeat = ":\n\n";
-
-std::string Dumped(const nlohmann::json& data) {
-  return data.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
 
 // A limit of this server alone, like those of its connections: none of the codes of core.
 http::Response TooManyStreams(size_t count) {
@@ -37,7 +34,7 @@ std::string ProgressFrame(const nlohmann::json& body) {
   const nlohmann::json data = {{"percent", body.at("percent")},
                                {"phase", body.at("phase")},
                                {"generation", body.at("generation")}};
-  return fmt::format("event: progress\ndata: {}\n\n", Dumped(data));
+  return fmt::format("event: progress\ndata: {}\n\n", ToText(data));
 }
 
 }  // namespace
@@ -54,7 +51,7 @@ struct EventFeed::Page {
       const auto sequence = event.at("seq").get<int64_t>();
       events.push_back(
           {.sequence = sequence,
-           .frame = fmt::format("id: {}\nevent: job\ndata: {}\n\n", sequence, Dumped(event))});
+           .frame = fmt::format("id: {}\nevent: job\ndata: {}\n\n", sequence, ToText(event))});
     }
   }
 

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "api/reply/replies.h"
+#include "core/base/json_text.h"
 #include "core/model/job.h"
 
 namespace millrace::api {
@@ -46,8 +47,7 @@ bool IsFinished(const nlohmann::json& job) {
 }
 
 std::string EtagOf(const nlohmann::json& job) {
-  const std::string text = job.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  return fmt::format("\"{:016x}\"", HashOf(text));
+  return fmt::format("\"{:016x}\"", HashOf(ToText(job)));
 }
 
 std::chrono::seconds RetryAfterOf(const nlohmann::json& job) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "core/base/json_text.h"
 #include "core/base/log.h"
 
 namespace millrace::api {
@@ -37,10 +38,7 @@ nlohmann::json ProblemObject(const http::Problem& problem) {
           {"retryable", problem.retryable}};
 }
 
-std::string Dumped(const nlohmann::json& body) {
-  // Text from media or from a client's file names need not be UTF-8; an answer is due nevertheless.
-  return body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
-}
+std::string Dumped(const nlohmann::json& body) { return ToText(body) + "\n"; }
 
 http::Response ProblemBody(int status, const nlohmann::json& problem) {
   return {.status = status,

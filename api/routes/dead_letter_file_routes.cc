@@ -9,6 +9,7 @@
 #include "api/routes/dead_letter_files.h"
 #include "api/routes/dead_letters.h"
 #include "api/routes/routes.h"
+#include "core/base/unique_fd.h"
 
 // What a dead letter's folder holds, as downloads: the log, the input, any file. A download that
 // has begun ends well though the letter is purged meanwhile: it has the file open.
@@ -48,7 +49,7 @@ std::string_view MediaTypeOf(std::string_view name) {
   return kBytes;
 }
 
-void Send(const http::ResponderPtr& responder, http::UniqueFd file, std::string_view media_type,
+void Send(const http::ResponderPtr& responder, UniqueFd file, std::string_view media_type,
           http::Headers headers = {}) {
   headers.Set("Cache-Control", "private, no-cache");
   // Nothing of what clients have uploaded is to run in the browser of who looks into it.
@@ -83,8 +84,8 @@ void SendLog(ApiContext& context, const http::Request& request,
                  if (!asked) fence = std::max(fence, FenceOfLog(file.name));
                }
                if (!fence) NothingHere("no attempt of this job has left a log");
-               http::UniqueFd log = folder.Open("log-" + std::to_string(*fence) + ".txt");
-               if (!log.valid()) {
+               UniqueFd log = folder.Open("log-" + std::to_string(*fence) + ".txt");
+               if (!log) {
                  NothingHere("no attempt with fence " + std::to_string(*fence) + " has left a log");
                }
                Send(answer, std::move(log), kText);
@@ -92,7 +93,7 @@ void SendLog(ApiContext& context, const http::Request& request,
 }
 
 // The file of the library that the job was to work on, which is not kept in its folder.
-http::UniqueFd LibraryFile(const ApiContext& context, const nlohmann::json& report) {
+UniqueFd LibraryFile(const ApiContext& context, const nlohmann::json& report) {
   const nlohmann::json input =
       report.is_object() ? report.value("input", nlohmann::json()) : report;
   if (!input.is_object() || !input.contains("path") || !input["path"].is_string()) {
@@ -113,9 +114,9 @@ void SendInput(ApiContext& context, const http::Request& request,
   WithLetter(context, responder,
              [&context](const http::ResponderPtr& answer, const nlohmann::json& letter) {
                const DeadLetterFiles folder = FolderOf(context, letter);
-               http::UniqueFd input = folder.Open("input");
-               if (!input.valid()) input = LibraryFile(context, folder.Report());
-               if (!input.valid()) NothingHere("the input is not in the library any more");
+               UniqueFd input = folder.Open("input");
+               if (!input) input = LibraryFile(context, folder.Report());
+               if (!input) NothingHere("the input is not in the library any more");
                const nlohmann::json& name = letter.at("input_name");
                Send(answer, std::move(input), kBytes,
                     {{"Content-Disposition",
@@ -129,8 +130,8 @@ void SendAnyFile(ApiContext& context, const http::Request& request,
   WithLetter(context, responder,
              [&context](const http::ResponderPtr& answer, const nlohmann::json& letter) {
                const std::string& name = answer->request().PathParameter("name");
-               http::UniqueFd file = FolderOf(context, letter).Open(name);
-               if (!file.valid()) NothingHere("this dead letter has no file '" + name + "'");
+               UniqueFd file = FolderOf(context, letter).Open(name);
+               if (!file) NothingHere("this dead letter has no file '" + name + "'");
                Send(answer, std::move(file), MediaTypeOf(name));
              });
 }

@@ -69,7 +69,7 @@ std::vector<DeadLetterFiles::File> DeadLetterFiles::List() const {
   std::vector<File> files;
   if (!folder_) return files;
   // A descriptor of its own: reading moves its position, and closing it would close ours.
-  FileDescriptor again(::openat(folder_.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  UniqueFd again(::openat(folder_.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!again) {
     if (errno == ENOENT) return files;  // removed meanwhile
     Refuse(errno, "the folder");
@@ -91,22 +91,21 @@ std::vector<DeadLetterFiles::File> DeadLetterFiles::List() const {
   return files;
 }
 
-http::UniqueFd DeadLetterFiles::Open(const std::string& name) const {
+UniqueFd DeadLetterFiles::Open(const std::string& name) const {
   if (!folder_ || !IsPlainName(name)) return {};
   // O_NONBLOCK: opening a FIFO must not wait for its writer.
-  http::UniqueFd file(
+  UniqueFd file(
       ::openat(folder_.get(), name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-  if (!file.valid() && errno != ENOENT && errno != ELOOP && errno != ENAMETOOLONG &&
-      errno != ENXIO) {
+  if (!file && errno != ENOENT && errno != ELOOP && errno != ENAMETOOLONG && errno != ENXIO) {
     Refuse(errno, name);
   }
-  if (file.valid() && !BytesOf(file.get())) file.Reset();
+  if (file && !BytesOf(file.get())) file.Reset();
   return file;
 }
 
 nlohmann::json DeadLetterFiles::Report() const {
-  const http::UniqueFd file = Open("report.json");
-  if (!file.valid()) return nullptr;
+  const UniqueFd file = Open("report.json");
+  if (!file) return nullptr;
   const int64_t bytes = BytesOf(file.get()).value_or(0);
   nlohmann::json report;
   if (bytes <= kMaxReportBytes) {
@@ -117,7 +116,7 @@ nlohmann::json DeadLetterFiles::Report() const {
   return nullptr;
 }
 
-std::string EtagOfFile(const http::UniqueFd& file) {
+std::string EtagOfFile(const UniqueFd& file) {
   struct stat facts {};
   ::fstat(file.get(), &facts);
   return fmt::format("\"{:x}-{:x}-{:x}.{:x}\"", facts.st_ino, facts.st_size, facts.st_mtim.tv_sec,

@@ -6,8 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "api/http_server/unique_fd.h"
-#include "core/base/files.h"
+#include "core/base/unique_fd.h"
 
 namespace millrace::api {
 
@@ -28,16 +27,16 @@ class DeadLetterFiles {
   // The regular files in it, sorted by name.
   std::vector<File> List() const;
   // Invalid if there is no regular file of that name.
-  http::UniqueFd Open(const std::string& name) const;
+  UniqueFd Open(const std::string& name) const;
   // The content of report.json; null if there is none, or none that is of use.
   nlohmann::json Report() const;
 
  private:
-  FileDescriptor folder_;
+  UniqueFd folder_;
 };
 
 // A validator that changes when the file does; with the quotes of the header field. REQUIRES:
 // valid.
-std::string EtagOfFile(const http::UniqueFd& file);
+std::string EtagOfFile(const UniqueFd& file);
 
 }  // namespace millrace::api

@@ -7,6 +7,7 @@
 #include "api/reply/recent_map.h"
 #include "api/reply/replies.h"
 #include "api/routes/routes.h"
+#include "core/base/unique_fd.h"
 #include "core/model/job.h"
 #include "core/model/message.h"
 
@@ -88,8 +89,8 @@ class Outputs : public std::enable_shared_from_this<Outputs> {
     const auto file = published.files.find(path);
     if (file == published.files.end()) return false;
     const auto place = context_.media.FindOutput(JobIdOf(request), published.fence, path);
-    http::UniqueFd opened = place ? http::OpenForSending(*place) : http::UniqueFd();
-    if (!opened.valid()) return false;
+    UniqueFd opened = place ? http::OpenForSending(*place) : UniqueFd();
+    if (!opened) return false;
     responder->SendFile({.file = std::move(opened),
                          .media_type = file->second.media_type,
                          .etag = "\"" + file->second.sha256 + "\"",

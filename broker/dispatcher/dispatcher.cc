@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <iterator>
-#include <random>
 #include <unordered_map>
 #include <utility>
 
@@ -10,13 +9,6 @@
 
 namespace millrace::broker {
 namespace {
-
-std::function<double()> Randomness(const DispatcherOptions& options) {
-  if (options.random) return options.random;
-  return [engine = std::mt19937_64(std::random_device()())]() mutable {
-    return std::uniform_real_distribution<double>(0, 1)(engine);
-  };
-}
 
 RetryLimits LimitsOf(const DispatcherOptions& options) {
   return {.base = options.retry_base,
@@ -40,7 +32,7 @@ auto GroupBy(std::vector<Record> records, Key key) {
 
 Dispatcher::Impl::Impl(DispatcherOptions options, Snapshot snapshot, Now now)
     : options_(std::move(options)),
-      retry_(LimitsOf(options_), Randomness(options_)),
+      retry_(LimitsOf(options_), options_.random),
       drain_rate_(now.monotonic),
       poison_(snapshot.poison),
       breakers_(options_.breaker),

@@ -14,6 +14,7 @@
 #include "broker/dispatcher/worker_breaker.h"
 #include "broker/ledger/records.h"
 #include "core/base/clock.h"
+#include "core/base/random.h"
 #include "core/media/media_store.h"
 #include "core/model/job.h"
 #include "core/model/message.h"
@@ -38,7 +39,7 @@ struct DispatcherOptions {
   BreakerLimits breaker;  // of one worker
   SpikeLimits spike;      // of the fleet
   // Returns a number in [0, 1); a test gives a fixed one.
-  std::function<double()> random;
+  std::function<double()> random = RandomFraction;
 };
 
 // Whether a worker's message tells that it is there. kLate: it was read after the connection that

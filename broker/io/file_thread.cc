@@ -5,11 +5,13 @@
 #include <cerrno>
 #include <utility>
 
+#include "core/base/files.h"
+
 namespace millrace::broker {
 namespace {
 
-FileDescriptor MakeEvent() {
-  FileDescriptor fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+UniqueFd MakeEvent() {
+  UniqueFd fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!fd) ThrowStorageError(errno, "eventfd", "");
   return fd;
 }

@@ -6,8 +6,8 @@
 #include <thread>
 #include <vector>
 
-#include "core/base/files.h"
 #include "core/base/mutex.h"
+#include "core/base/unique_fd.h"
 
 namespace millrace::broker {
 
@@ -39,7 +39,7 @@ class FileThread {
 
   void Run(const std::stop_token& stop);
 
-  const FileDescriptor ready_;  // an eventfd
+  const UniqueFd ready_;  // an eventfd
   Mutex mutex_;
   CondVar changed_;
   std::deque<Piece> waiting_ GUARDED_BY(mutex_);

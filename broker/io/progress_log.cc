@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/files.h"
 #include "core/base/id.h"
 #include "core/base/log.h"
 
@@ -105,7 +106,7 @@ void ProgressLog::Compact() {
     std::filesystem::path partial = path_;
     partial += ".partial";
     CreateFolders(path_.parent_path());
-    FileDescriptor file(
+    UniqueFd file(
         ::open(partial.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0644));
     if (!file) ThrowStorageError(errno, "create", partial);
     WriteAll(file.get(), content, partial);

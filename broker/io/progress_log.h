@@ -8,7 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "core/base/files.h"
+#include "core/base/unique_fd.h"
 #include "core/model/job.h"
 
 namespace millrace::broker {
@@ -50,7 +50,7 @@ class ProgressLog {
   void Warn(const std::string& detail);
 
   const std::filesystem::path path_;
-  FileDescriptor file_;
+  UniqueFd file_;
   size_t bytes_ = 0;
   size_t compacted_bytes_ = 0;  // when it was made
   std::unordered_map<std::string, Shown> shown_;

@@ -11,6 +11,7 @@
 #include <zmq.hpp>
 
 #include "core/base/files.h"
+#include "core/base/json_text.h"
 
 namespace millrace::broker {
 namespace {
@@ -286,7 +287,7 @@ SendResult Sockets::Send(Door door, const std::string& peer, const Message& mess
 }
 
 void Sockets::Publish(std::string_view topic, const nlohmann::json& body) {
-  const std::string text = body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  const std::string text = ToText(body);
   impl_->event.send(zmq::buffer(topic), zmq::send_flags::sndmore | zmq::send_flags::dontwait);
   impl_->event.send(zmq::buffer(text), zmq::send_flags::dontwait);
 }

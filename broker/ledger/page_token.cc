@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "core/base/error.h"
+#include "core/base/json_text.h"
 
 namespace millrace::broker {
 namespace {
@@ -23,7 +24,7 @@ std::optional<uint64_t> FromHex(std::string_view text) {
 // FNV-1a: the token is a seat-belt against mistakes, not a signature.
 std::string HashOf(const nlohmann::json& filter) {
   uint64_t hash = 0xcbf29ce484222325;
-  for (const char c : filter.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)) {
+  for (const char c : ToText(filter)) {
     hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
   }
   return Hex(hash);

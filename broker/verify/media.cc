@@ -13,6 +13,7 @@
 #include "broker/ledger/sqlite/sqlite_rows.h"
 #include "core/base/files.h"
 #include "core/base/sha256.h"
+#include "core/base/unique_fd.h"
 #include "core/media/media_store.h"
 
 namespace millrace::broker {
@@ -24,7 +25,7 @@ constexpr int kJobsPerPage = 500;
 constexpr size_t kBufferBytes = 1 << 20;
 
 std::string Sha256Of(const fs::path& path) {
-  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file) ThrowStorageError(errno, "open", path);
   Sha256 hash;
   std::vector<char> buffer(kBufferBytes);

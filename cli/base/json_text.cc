@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cli/base/text.h"
+#include "core/base/json_text.h"
 
 namespace millrace::cli {
 
@@ -11,9 +12,7 @@ using nlohmann::json;
 std::string Text(const json& object, const char* key) {
   const json& member = Member(object, key);
   if (member.is_null()) return "";
-  return Printable(member.is_string()
-                       ? member.get<std::string>()
-                       : member.dump(-1, ' ', false, json::error_handler_t::replace));
+  return Printable(member.is_string() ? member.get<std::string>() : ToText(member));
 }
 
 double Number(const json& object, const char* key) {

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "core/base/error.h"
+#include "core/base/files.h"
 #include "core/base/id.h"
 
 namespace millrace::cli {
@@ -21,9 +22,9 @@ std::filesystem::path FolderOf(const std::filesystem::path& target) {
 }
 
 // Empty where the file system, or a system without /proc, cannot make one.
-FileDescriptor OpenNameless(const std::filesystem::path& folder) {
+UniqueFd OpenNameless(const std::filesystem::path& folder) {
   if (access("/proc/self/fd", X_OK) != 0) return {};
-  return FileDescriptor(open(folder.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, kMode));
+  return UniqueFd(open(folder.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, kMode));
 }
 
 // Beside the target, hidden, and nobody else's.

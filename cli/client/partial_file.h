@@ -4,6 +4,7 @@
 #include <span>
 
 #include "core/base/files.h"
+#include "core/base/unique_fd.h"
 
 namespace millrace::cli {
 
@@ -30,7 +31,7 @@ class PartialFile {
  private:
   const std::filesystem::path target_;
   const std::filesystem::path part_;
-  FileDescriptor file_;
+  UniqueFd file_;
   bool named_ = false;
 };
 

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
-#include <random>
 #include <string>
 #include <thread>
 #include <utility>
@@ -13,6 +12,7 @@
 #include "cli/base/json_text.h"
 #include "cli/show/print.h"
 #include "core/base/error.h"
+#include "core/base/random.h"
 
 namespace millrace::cli {
 
@@ -43,11 +43,6 @@ std::optional<std::chrono::seconds> RetryAfterOf(const HttpResponse& response) {
   return std::chrono::seconds(seconds);
 }
 
-double Random() {
-  static thread_local std::minstd_rand generator{std::random_device{}()};
-  return std::uniform_real_distribution<double>(0, 1)(generator);
-}
-
 // One request under way.
 class Sender {
  public:
@@ -55,7 +50,7 @@ class Sender {
       : http_(http),
         request_(std::move(request)),
         longest_(request_.timeout),
-        schedule_(patience, clock_.Now(), &Random) {}
+        schedule_(patience, clock_.Now(), &RandomFraction) {}
 
   Resent Run() {
     while (true) {

@@ -15,6 +15,7 @@
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/base/sha256.h"
+#include "core/base/unique_fd.h"
 
 namespace millrace::cli {
 namespace {
@@ -70,9 +71,9 @@ std::string Quoted(const std::string& key) {
   return quoted + '"';
 }
 
-FileDescriptor OpenInput(const std::filesystem::path& file) {
-  if (file == "-") return FileDescriptor(fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0));
-  FileDescriptor input(open(file.c_str(), O_RDONLY | O_CLOEXEC));
+UniqueFd OpenInput(const std::filesystem::path& file) {
+  if (file == "-") return UniqueFd(fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0));
+  UniqueFd input(open(file.c_str(), O_RDONLY | O_CLOEXEC));
   if (!input) {
     throw Error(errno == ENOENT ? ErrorCode::kUploadNotFound : ErrorCode::kInvalidRequest,
                 "cannot read " + file.string() + ": " + std::strerror(errno));
@@ -98,7 +99,7 @@ std::string DeadLetterPath(const std::string& job) {
 
 json Service::Upload(const std::filesystem::path& file, const std::string& name,
                      const TransferProgress& progress) {
-  const FileDescriptor input = OpenInput(file);
+  const UniqueFd input = OpenInput(file);
   const std::optional<int64_t> total = SizeIfFile(input.get(), file);
   const ByteSource source = [&](std::span<char> block) -> size_t {
     ssize_t got = 0;

@@ -6,6 +6,7 @@
 
 #include "cli/base/text.h"
 #include "cli/show/terminal.h"
+#include "core/base/json_text.h"
 
 namespace millrace::cli {
 
@@ -18,9 +19,7 @@ void PrintPath(const std::filesystem::path& path) {
   Print((IsTerminal(stdout) ? Printable(path.string()) : path.string()) + "\n");
 }
 
-void PrintJson(const nlohmann::json& value) {
-  Print(value.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
-}
+void PrintJson(const nlohmann::json& value) { Print(ToIndentedText(value) + "\n"); }
 
 void Tell(std::string_view text) { fmt::print(stderr, "millrace: {}\n", Printable(text)); }
 

@@ -11,6 +11,7 @@
 
 #include "core/base/error.h"
 #include "core/base/files.h"
+#include "core/base/unique_fd.h"
 
 namespace millrace::cli {
 namespace {
@@ -52,8 +53,8 @@ pid_t StartChild(const ChildCommand& command) {
 
   int report[2];  // carries errno if exec fails; exec closes it
   if (pipe2(report, O_CLOEXEC) != 0) ThrowCannotRun(command.program, errno);
-  FileDescriptor read_end(report[0]);
-  FileDescriptor write_end(report[1]);
+  UniqueFd read_end(report[0]);
+  UniqueFd write_end(report[1]);
   const pid_t parent = getpid();
   const pid_t pid = fork();
   if (pid < 0) ThrowCannotRun(command.program, errno);

@@ -21,6 +21,7 @@
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/base/id.h"
+#include "core/base/unique_fd.h"
 
 namespace millrace::cli {
 namespace {
@@ -35,13 +36,12 @@ class OwnService {
  public:
   OwnService(const fs::path& data_dir, int workers) : log_path_(data_dir / "logs" / "up.log") {
     CreateFolders(log_path_.parent_path());
-    const FileDescriptor log(
-        open(log_path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+    const UniqueFd log(open(log_path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
     if (!log) ThrowStorageError(errno, "open", log_path_);
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) != 0) ThrowStorageError(errno, "make a pipe for", log_path_);
     output_.Reset(ends[0]);
-    const FileDescriptor child_end(ends[1]);
+    const UniqueFd child_end(ends[1]);
     pid_ = StartChild({.program = OwnFolder() / "millrace",
                        .arguments = {"up", "--data-dir", data_dir.string(), "--port", "0",
                                      "--workers", std::to_string(workers), "--drain-timeout", "2"},
@@ -75,7 +75,7 @@ class OwnService {
 
  private:
   const fs::path log_path_;
-  FileDescriptor output_;
+  UniqueFd output_;
   pid_t pid_ = 0;
 };
 

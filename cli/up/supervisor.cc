@@ -17,6 +17,7 @@
 
 #include "cli/up/child_process.h"
 #include "core/base/error.h"
+#include "core/base/files.h"
 
 namespace millrace::cli {
 namespace {
@@ -39,11 +40,11 @@ sigset_t SupervisedSignals() {
   return set;
 }
 
-FileDescriptor OpenLog(const std::filesystem::path& path) {
+UniqueFd OpenLog(const std::filesystem::path& path) {
   std::error_code absent;
   const uintmax_t bytes = std::filesystem::file_size(path, absent);
   if (!absent && bytes > kLogBytesKept) Rename(path, path.string() + ".1");
-  FileDescriptor log(open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+  UniqueFd log(open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
   if (!log) ThrowStorageError(errno, "open", path);
   return log;
 }
@@ -96,7 +97,7 @@ bool Supervisor::Run() {
 }
 
 void Supervisor::Start(Child& child) {
-  const FileDescriptor log = OpenLog(child.log_path);
+  const UniqueFd log = OpenLog(child.log_path);
   // Earlier runs' lines are not this run's news, and a log that was put aside starts anew.
   const int64_t log_bytes = lseek(log.get(), 0, SEEK_END);
   child.log_shown_bytes = std::min(child.log_shown_bytes.value_or(log_bytes), log_bytes);
@@ -226,7 +227,7 @@ bool Supervisor::AnyRunning() const {
 void Supervisor::ShowLogs() {
   if (!options_.verbose) return;
   for (Child& child : children_) {
-    const FileDescriptor log(open(child.log_path.c_str(), O_RDONLY | O_CLOEXEC));
+    const UniqueFd log(open(child.log_path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!log || !child.log_shown_bytes) continue;
     std::array<char, 16 * 1024> block;
     ssize_t got = 0;

@@ -12,7 +12,7 @@
 
 #include "cli/up/restart_policy.h"
 #include "core/base/clock.h"
-#include "core/base/files.h"
+#include "core/base/unique_fd.h"
 
 namespace millrace::cli {
 
@@ -83,7 +83,7 @@ class Supervisor {
   const SupervisorOptions options_;
   const SystemClock clock_;
   std::vector<Child> children_;
-  FileDescriptor signals_;
+  UniqueFd signals_;
   MonotonicTime ready_by_{};
   bool ready_ = false;
   bool stopping_ = false;

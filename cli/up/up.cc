@@ -17,10 +17,11 @@
 #include "cli/base/exit_status.h"
 #include "cli/client/http_client.h"
 #include "cli/up/child_process.h"
-#include "cli/up/data_lock.h"
 #include "cli/up/supervisor.h"
+#include "core/base/data_lock.h"
 #include "core/base/error.h"
 #include "core/base/files.h"
+#include "core/base/unique_fd.h"
 
 namespace millrace::cli {
 namespace {
@@ -149,7 +150,7 @@ uint16_t ChoosePort(const std::string& host, int port) {
   if (inet_pton(AF_INET, host.c_str(), &address.sin_addr) != 1) {
     throw Error(ErrorCode::kInvalidRequest, "--host has to be an IPv4 address, not '" + host + "'");
   }
-  const FileDescriptor socket_fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const UniqueFd socket_fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const int on = 1;
   setsockopt(socket_fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
   auto* generic = reinterpret_cast<sockaddr*>(&address);
@@ -168,7 +169,7 @@ uint16_t ChoosePort(const std::string& host, int port) {
 int RunUp(const UpOptions& given) {
   UpOptions options = given;
   options.data_dir = std::filesystem::absolute(options.data_dir).lexically_normal();
-  const DataLock lock(options.data_dir);
+  const DataLock lock({.data_dir = options.data_dir, .file = "up.lock", .holder = "millrace up"});
   const Meeting meeting(options.data_dir);
   const std::filesystem::path log_dir = options.data_dir / "logs";
   CreateFolders(log_dir);

@@ -19,11 +19,6 @@ constexpr size_t kCopyBytes = 1 << 20;
 
 }  // namespace
 
-void FileDescriptor::Reset(int fd) {
-  if (fd_ >= 0) ::close(fd_);
-  fd_ = fd;
-}
-
 void ThrowStorageError(int error_number, const std::string& operation,
                        const std::filesystem::path& path) {
   const bool full = error_number == ENOSPC || error_number == EDQUOT;
@@ -32,10 +27,10 @@ void ThrowStorageError(int error_number, const std::string& operation,
               {{"errno", error_number}, {"path", path.string()}});
 }
 
-FileDescriptor CreateFile(const std::filesystem::path& path) {
+UniqueFd CreateFile(const std::filesystem::path& path) {
   const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (fd < 0) ThrowStorageError(errno, "create", path);
-  return FileDescriptor(fd);
+  return UniqueFd(fd);
 }
 
 void WriteAll(int fd, std::span<const char> bytes, const std::filesystem::path& path) {
@@ -54,7 +49,7 @@ void SyncFile(int fd, const std::filesystem::path& path) {
 }
 
 void SyncFolder(const std::filesystem::path& folder) {
-  const FileDescriptor fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const UniqueFd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!fd) ThrowStorageError(errno, "open folder", folder);
   SyncFile(fd.get(), folder);
 }
@@ -64,7 +59,7 @@ void SyncTree(const std::filesystem::path& folder) {
     if (entry.is_directory()) {
       SyncTree(entry.path());
     } else if (entry.is_regular_file()) {
-      const FileDescriptor fd(::open(entry.path().c_str(), O_RDONLY | O_CLOEXEC));
+      const UniqueFd fd(::open(entry.path().c_str(), O_RDONLY | O_CLOEXEC));
       if (!fd) ThrowStorageError(errno, "open", entry.path());
       SyncFile(fd.get(), entry.path());
     }
@@ -76,7 +71,7 @@ void WriteFileDurably(const std::filesystem::path& path, std::string_view conten
   std::filesystem::path partial = path;
   partial += ".partial";
   {
-    const FileDescriptor fd = CreateFile(partial);
+    const UniqueFd fd = CreateFile(partial);
     WriteAll(fd.get(), content, partial);
     SyncFile(fd.get(), partial);
   }
@@ -86,10 +81,10 @@ void WriteFileDurably(const std::filesystem::path& path, std::string_view conten
 
 void CopyFile(const std::filesystem::path& from, const std::filesystem::path& to,
               const std::stop_token& abandon) {
-  const FileDescriptor source(::open(from.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  const UniqueFd source(::open(from.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
   if (!source) ThrowStorageError(errno, "open", from);
   // Never over an existing file, which might be another name of the source.
-  const FileDescriptor target(::open(to.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+  const UniqueFd target(::open(to.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
   if (!target) ThrowStorageError(errno, "create", to);
   if (::ioctl(target.get(), FICLONE, source.get()) == 0) return;
   std::vector<char> buffer(kCopyBytes);

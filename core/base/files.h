@@ -7,41 +7,17 @@
 #include <string_view>
 
 #include "core/base/error.h"
+#include "core/base/unique_fd.h"
 
 namespace millrace {
 
 // Durable file operations. Each throws Error{kStorageFull} where the disk is full and
 // Error{kStorageError} otherwise, naming the operation and the path.
 
-// An open descriptor, closed with its owner.
-class FileDescriptor {
- public:
-  FileDescriptor() = default;
-  explicit FileDescriptor(int fd) : fd_(fd) {}
-  ~FileDescriptor() { Reset(); }
-  FileDescriptor(FileDescriptor&& other) noexcept : fd_(other.Release()) {}
-  FileDescriptor& operator=(FileDescriptor&& other) noexcept {
-    if (this != &other) Reset(other.Release());
-    return *this;
-  }
-
-  int get() const { return fd_; }
-  explicit operator bool() const { return fd_ >= 0; }
-  int Release() {
-    const int fd = fd_;
-    fd_ = -1;
-    return fd;
-  }
-  void Reset(int fd = -1);
-
- private:
-  int fd_ = -1;
-};
-
 [[noreturn]] void ThrowStorageError(int error_number, const std::string& operation,
                                     const std::filesystem::path& path);
 
-FileDescriptor CreateFile(const std::filesystem::path& path);
+UniqueFd CreateFile(const std::filesystem::path& path);
 void WriteAll(int fd, std::span<const char> bytes, const std::filesystem::path& path);
 void SyncFile(int fd, const std::filesystem::path& path);
 // Makes the names in a folder durable.

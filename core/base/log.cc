@@ -8,6 +8,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/error.h"
+#include "core/base/json_text.h"
 
 namespace millrace {
 namespace {
@@ -67,9 +68,7 @@ void Log(LogLevel level, std::string_view message, const nlohmann::json& fields)
   line["program"] = program_name;
   line["message"] = message;
   for (const auto& [key, value] : fields.items()) line[key] = value;
-  // Names of files and text from media need not be UTF-8; a log line must not throw for that.
-  Logger().log(SpdlogLevel(level),
-               line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  Logger().log(SpdlogLevel(level), ToText(line));
 }
 
 LogLevel LogLevelFromName(std::string_view name) {

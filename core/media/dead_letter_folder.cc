@@ -5,6 +5,7 @@
 #include "core/base/error.h"
 #include "core/base/failpoint.h"
 #include "core/base/files.h"
+#include "core/base/json_text.h"
 
 namespace millrace {
 namespace {
@@ -56,9 +57,7 @@ nlohmann::json TaskOf(const DeadLetter& letter, const DeadLetterSources& sources
   return letter.task;
 }
 
-std::string Printed(const nlohmann::json& json) {
-  return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
-}
+std::string Printed(const nlohmann::json& json) { return ToIndentedText(json) + "\n"; }
 
 // The names in the folder, sorted.
 std::vector<std::string> NamesIn(const fs::path& folder) {

@@ -9,6 +9,7 @@
 #include "core/base/failpoint.h"
 #include "core/base/files.h"
 #include "core/base/id.h"
+#include "core/base/unique_fd.h"
 #include "core/media/dead_letter_folder.h"
 
 namespace millrace {
@@ -84,7 +85,7 @@ class FolderUploadWriter final : public UploadWriter {
  private:
   const fs::path& uploads_;
   fs::path partial_;
-  FileDescriptor file_;
+  UniqueFd file_;
   Sha256 hash_;
   Upload upload_;
   bool committed_ = false;

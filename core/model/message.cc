@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/base/json_depth.h"
+#include "core/base/json_text.h"
 
 namespace millrace {
 namespace {
@@ -20,9 +21,7 @@ bool IsPrintable(std::string_view text) {
 }  // namespace
 
 Frames EncodeMessage(const Message& message) {
-  // Text from media may hold bytes that are no UTF-8; they must not make a message impossible.
-  return {std::string(kProtocolVersion), message.type, message.id,
-          message.body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)};
+  return {std::string(kProtocolVersion), message.type, message.id, ToText(message.body)};
 }
 
 Message DecodeMessage(const Frames& frames) {

@@ -13,6 +13,7 @@
 #include "core/base/clock.h"
 #include "core/base/files.h"
 #include "core/base/id.h"
+#include "core/base/unique_fd.h"
 #include "core/model/task.h"
 #include "tests/bench/clips.h"
 #include "tests/bench/figures.h"
@@ -66,7 +67,7 @@ void RunFfmpeg(std::vector<std::string> arguments) {
 }
 
 void SyncPath(const fs::path& path) {
-  const FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   SyncFile(file.get(), path);
 }
 
@@ -188,7 +189,7 @@ void MeasureTranscode(Figures& figures, Encoder& encoder, const fs::path& clip) 
 // Reads a file and hashes it, as careful a peer of ours would.
 void HashFile(const fs::path& path) {
   constexpr size_t kBufferBytes = 256 << 10;
-  const FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   const std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> hash(EVP_MD_CTX_new(), &EVP_MD_CTX_free);
   EVP_DigestInit_ex(hash.get(), EVP_sha256(), nullptr);
   std::vector<unsigned char> buffer(kBufferBytes);

@@ -14,6 +14,7 @@
 #include <string_view>
 
 #include "core/base/files.h"
+#include "core/base/unique_fd.h"
 
 namespace millrace::bench {
 namespace {
@@ -79,7 +80,7 @@ class Connection {
     return bytes;
   }
 
-  FileDescriptor socket_;
+  UniqueFd socket_;
   bool busy_ = false;
   Clock::time_point due_{};
   std::string answer_;
@@ -164,7 +165,7 @@ class Load {
   }
 
   const LoadOptions& options_;
-  const FileDescriptor epoll_;
+  const UniqueFd epoll_;
   const std::string request_;
   std::vector<Connection> connections_;
   std::vector<size_t> idle_;

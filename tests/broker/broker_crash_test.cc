@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "broker/upkeep/media_inventory.h"
+#include "core/base/files.h"
 #include "tests/broker/broker_process.h"
 
 namespace millrace::broker {

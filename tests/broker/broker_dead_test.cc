@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "core/base/files.h"
 #include "tests/broker/broker_fixture.h"
 
 namespace millrace::broker {

@@ -12,6 +12,7 @@
 
 #include "broker/broker.h"
 #include "core/base/files.h"
+#include "core/base/unique_fd.h"
 #include "tests/broker/sample_records.h"
 #include "tests/fakes/fake_disk_ledger.h"
 #include "tests/fakes/scripted_peer.h"
@@ -31,7 +32,7 @@ class BrokerTest : public testing::Test {
         options_,
         std::make_unique<FakeDiskLedger>(OpenSqliteLedger(dir_.path() / "ledger.db"), disk_),
         OpenFolderMediaStore({.data_dir = dir_.path(), .library_dir = {}}), clock_);
-    stop_ = FileDescriptor(eventfd(0, EFD_CLOEXEC));
+    stop_ = UniqueFd(eventfd(0, EFD_CLOEXEC));
     thread_ = std::thread([this] {
       // A door: what ends a broker is a failure of the test, and not the end of the test program.
       EXPECT_NO_THROW(broker_->Run(stop_.get()));
@@ -129,7 +130,7 @@ class BrokerTest : public testing::Test {
 
  private:
   const SystemClock clock_{};
-  FileDescriptor stop_;
+  UniqueFd stop_;
   std::unique_ptr<Broker> broker_;
   std::thread thread_;
 };

@@ -3,6 +3,7 @@
 
 #include <csignal>
 
+#include "core/base/unique_fd.h"
 #include "tests/chaos/fault_kinds.h"
 
 namespace millrace::chaos {
@@ -138,7 +139,7 @@ FaultKind SignallingAnEncoder(const std::string& name, int signal_number, bool u
             if (encoders.empty()) return nullptr;
             const pid_t pid = encoders[fault.random / 7 % encoders.size()];
             auto handle =
-                std::make_shared<FileDescriptor>(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+                std::make_shared<UniqueFd>(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
             if (!*handle) return nullptr;
             if (syscall(SYS_pidfd_send_signal, handle->get(), signal_number, nullptr, 0) != 0) {
               return nullptr;

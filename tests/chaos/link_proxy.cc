@@ -22,8 +22,8 @@ constexpr int kBacklog = 16;
   throw std::system_error(errno, std::generic_category(), what);
 }
 
-FileDescriptor UnixSocket() {
-  FileDescriptor fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+UniqueFd UnixSocket() {
+  UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd) ThrowSystemError("socket");
   return fd;
 }
@@ -39,8 +39,8 @@ sockaddr_un AddressOf(const std::filesystem::path& path) {
 }
 
 // Invalid if nobody listens there.
-FileDescriptor Connect(const std::filesystem::path& path) {
-  FileDescriptor fd = UnixSocket();
+UniqueFd Connect(const std::filesystem::path& path) {
+  UniqueFd fd = UnixSocket();
   const sockaddr_un address = AddressOf(path);
   if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     fd.Reset();
@@ -48,8 +48,8 @@ FileDescriptor Connect(const std::filesystem::path& path) {
   return fd;
 }
 
-FileDescriptor Listen(const std::filesystem::path& path) {
-  FileDescriptor fd = UnixSocket();
+UniqueFd Listen(const std::filesystem::path& path) {
+  UniqueFd fd = UnixSocket();
   unlink(path.c_str());
   const sockaddr_un address = AddressOf(path);
   if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
@@ -137,9 +137,9 @@ void LinkProxy::Run() {
 }
 
 void LinkProxy::Accept() {
-  FileDescriptor program(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  UniqueFd program(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   if (!program) return;
-  FileDescriptor broker = Connect(broker_at_);
+  UniqueFd broker = Connect(broker_at_);
   if (!broker) return;
   Connection& connection = connections_.emplace_back();
   connection.sides[kToBroker].socket = std::move(program);

@@ -14,7 +14,7 @@
 #include <thread>
 #include <vector>
 
-#include "core/base/files.h"
+#include "core/base/unique_fd.h"
 #include "tests/chaos/zmtp_stream.h"
 
 namespace millrace::chaos {
@@ -52,7 +52,7 @@ class LinkProxy {
 
  private:
   struct Side {
-    FileDescriptor socket;
+    UniqueFd socket;
     ZmtpStream arriving;
     std::string leaving;  // what this side has not taken yet
     bool ended = false;
@@ -80,8 +80,8 @@ class LinkProxy {
 
   const std::filesystem::path listen_at_;
   const std::filesystem::path broker_at_;
-  FileDescriptor listener_;
-  FileDescriptor wake_;  // an eventfd
+  UniqueFd listener_;
+  UniqueFd wake_;  // an eventfd
   std::array<AtomicFaults, 2> faults_;
   std::atomic<bool> reset_{false};
   std::atomic<bool> ended_{false};

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "core/base/files.h"
+#include "core/base/unique_fd.h"
 
 namespace millrace::chaos {
 namespace {
@@ -43,7 +44,7 @@ SmallDisk::~SmallDisk() {
 
 int64_t SmallDisk::Fill(int64_t bytes_left) {
   const std::filesystem::path file = folder_ / kBallast;
-  const FileDescriptor fd(open(file.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  const UniqueFd fd(open(file.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
   if (!fd) ThrowStorageError(errno, "open", file);
   // Others write at the same time: what is not to be had any more is asked for in smaller parts.
   int64_t at = 0;

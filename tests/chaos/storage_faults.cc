@@ -9,11 +9,14 @@
 #include <new>
 #include <stdexcept>
 
+#include "core/base/files.h"
+#include "core/base/unique_fd.h"
+
 namespace millrace::chaos {
 
 StorageFaults::StorageFaults(const std::filesystem::path& file) : file_(file) {
   const FaultControl fresh;
-  const FileDescriptor fd(open(file.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  const UniqueFd fd(open(file.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
   if (!fd) ThrowStorageError(errno, "open", file);
   WriteAll(fd.get(), {reinterpret_cast<const char*>(&fresh), sizeof fresh}, file);
   void* mapped =

@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "core/base/files.h"
 #include "tests/chaos/fault_control.h"
 
 namespace millrace::chaos {

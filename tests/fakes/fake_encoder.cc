@@ -33,6 +33,7 @@
 #include <string>
 
 #include "core/base/files.h"
+#include "core/base/unique_fd.h"
 #include "core/model/task.h"
 #include "transcoder/zygote_protocol.h"
 

@@ -16,7 +16,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/base/files.h"
+#include "core/base/unique_fd.h"
 
 namespace millrace {
 
@@ -77,11 +77,11 @@ class FakeHttpServer {
     while (true) {
       const int fd = accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC);
       if (fd < 0) return;
-      connections.emplace_back([this, fd] { Serve(FileDescriptor(fd)); });
+      connections.emplace_back([this, fd] { Serve(UniqueFd(fd)); });
     }
   }
 
-  void Serve(const FileDescriptor& connection) {
+  void Serve(const UniqueFd& connection) {
     std::string bytes;
     while (bytes.find("\r\n\r\n") == std::string::npos) {
       if (!Receive(connection.get(), bytes)) return;
@@ -159,7 +159,7 @@ class FakeHttpServer {
   }
 
   const Answer answer_;
-  FileDescriptor listener_;
+  UniqueFd listener_;
   uint16_t port_ = 0;
   mutable std::mutex mutex_;
   std::vector<FakeHttpRequest> requests_;  // guarded by mutex_

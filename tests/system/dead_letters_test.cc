@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "core/base/files.h"
 #include "tests/system/dead_letter_checks.h"
 #include "tests/system/service_test.h"
 

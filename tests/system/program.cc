@@ -32,9 +32,9 @@ std::vector<char*> Pointers(std::vector<std::string>& words) {
   return pointers;
 }
 
-FileDescriptor OpenForOutput(const fs::path& path) {
+UniqueFd OpenForOutput(const fs::path& path) {
   const char* name = path.empty() ? "/dev/null" : path.c_str();
-  FileDescriptor file(open(name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+  UniqueFd file(open(name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
   if (!file) ThrowSystemError(name);
   return file;
 }
@@ -76,14 +76,13 @@ std::vector<std::string> EnvironmentOf(const Command& command) {
 }
 
 // A file without a name other than the one in /proc, for what a command writes.
-FileDescriptor ScratchFile() {
-  FileDescriptor file(
-      open(fs::temp_directory_path().c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+UniqueFd ScratchFile() {
+  UniqueFd file(open(fs::temp_directory_path().c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
   if (!file) ThrowSystemError("scratch file");
   return file;
 }
 
-std::string ContentOf(const FileDescriptor& file) {
+std::string ContentOf(const UniqueFd& file) {
   std::string content;
   std::array<char, 65536> block;
   for (;;) {
@@ -102,16 +101,16 @@ Program::Program(const Command& command) {
   std::vector<char*> arguments = Pointers(words);
   std::vector<std::string> assignments = EnvironmentOf(command);
   std::vector<char*> environment = Pointers(assignments);
-  const FileDescriptor in(open("/dev/null", O_RDONLY | O_CLOEXEC));
-  const FileDescriptor out = OpenForOutput(command.out);
-  const FileDescriptor err = OpenForOutput(command.err);
+  const UniqueFd in(open("/dev/null", O_RDONLY | O_CLOEXEC));
+  const UniqueFd out = OpenForOutput(command.out);
+  const UniqueFd err = OpenForOutput(command.err);
   const pid_t self = getpid();
   pid_ = fork();
   if (pid_ < 0) ThrowSystemError("fork");
   if (pid_ == 0) {
     Become(command, arguments.data(), environment.data(), in.get(), out.get(), err.get(), self);
   }
-  handle_ = FileDescriptor(static_cast<int>(syscall(SYS_pidfd_open, pid_, 0)));
+  handle_ = UniqueFd(static_cast<int>(syscall(SYS_pidfd_open, pid_, 0)));
   if (!handle_) ThrowSystemError("pidfd_open");
 }
 
@@ -158,8 +157,8 @@ void Program::Kill() {
 }
 
 CommandResult RunCommand(Command command, std::chrono::milliseconds limit) {
-  const FileDescriptor out = ScratchFile();
-  const FileDescriptor err = ScratchFile();
+  const UniqueFd out = ScratchFile();
+  const UniqueFd err = ScratchFile();
   command.out = "/proc/self/fd/" + std::to_string(out.get());
   command.err = "/proc/self/fd/" + std::to_string(err.get());
   Program program(command);

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "core/base/files.h"
+#include "core/base/unique_fd.h"
 
 namespace millrace::harness {
 
@@ -50,7 +50,7 @@ class Program {
 
  private:
   pid_t pid_ = 0;
-  FileDescriptor handle_;  // a pidfd
+  UniqueFd handle_;  // a pidfd
   std::optional<ProcessEnd> end_;
 };
 

@@ -6,6 +6,7 @@
 #include "core/base/error.h"
 #include "core/base/failpoint.h"
 #include "core/base/id.h"
+#include "core/base/json_text.h"
 #include "core/base/log.h"
 
 namespace millrace::worker {
@@ -35,10 +36,6 @@ std::vector<Lease> LeasesFrom(const nlohmann::json& body, const char* key) {
     leases.push_back(LeaseFromJson(lease));
   }
   return leases;
-}
-
-size_t SizeOf(const nlohmann::json& json) {
-  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).size();
 }
 
 std::chrono::milliseconds SecondsFrom(const nlohmann::json& json) {
@@ -277,7 +274,7 @@ void Session::SendBeat() {
     nlohmann::json task = ToJson(lease);
     task["progress"] = ToJson(held.progress);
     if (!held.media.is_null() && !held.media_known) {
-      media_bytes += SizeOf(held.media);
+      media_bytes += ToText(held.media).size();
       if (media_bytes <= kMaxBeatMediaBytes) {
         task["media"] = held.media;
         if (!held.media_told) held.media_told = asked_count_ + 1;  // this beat

@@ -4,6 +4,8 @@
 
 #include <cerrno>
 
+#include "core/base/json_text.h"
+
 namespace millrace::broker {
 
 Execution& Execution::Restart() {
@@ -35,8 +37,7 @@ Execution& Execution::Json(const nlohmann::json& value) {
     statement_.bind(next_++);
     return *this;
   }
-  // Log lines and names from media may hold bytes that are no UTF-8.
-  return Text(value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  return Text(ToText(value));
 }
 
 std::string RowReader::Text() { return statement_.getColumn(next_++).getString(); }

@@ -147,7 +147,7 @@ class HttpFiles : public HttpServerTest {
                             .media_type = "video/mp4",
                             .etag = "\"abc\"",
                             .headers = {{"Cache-Control", "private"}}};
-      if (!response.file.valid()) {
+      if (!response.file) {
         r->Send({.status = 404});
         return;
       }
@@ -214,10 +214,10 @@ TEST_F(HttpFiles, AnswersConditionalRequests) {
 
 TEST_F(HttpFiles, OpensRegularFilesOnly) {
   std::filesystem::create_symlink(folder_ / "file", folder_ / "link");
-  EXPECT_TRUE(OpenForSending(folder_ / "file").valid());
-  EXPECT_FALSE(OpenForSending(folder_ / "link").valid());
-  EXPECT_FALSE(OpenForSending(folder_).valid());
-  EXPECT_FALSE(OpenForSending(folder_ / "none").valid());
+  EXPECT_TRUE(OpenForSending(folder_ / "file"));
+  EXPECT_FALSE(OpenForSending(folder_ / "link"));
+  EXPECT_FALSE(OpenForSending(folder_));
+  EXPECT_FALSE(OpenForSending(folder_ / "none"));
 }
 
 TEST_F(HttpFiles, BreaksOffWhenAFileShrinksUnderItsAnswer) {

@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "core/base/files.h"
+#include "core/base/unique_fd.h"
 #include "tests/fakes/scripted_peer.h"
 #include "tests/fakes/temp_dir.h"
 
@@ -54,7 +55,7 @@ class SocketsTest : public testing::Test {
   const std::string& Peer(size_t nth) const { return messages_.at(nth).peer; }
 
   TempDir dir_;
-  const FileDescriptor never_{eventfd(0, EFD_CLOEXEC)};
+  const UniqueFd never_{eventfd(0, EFD_CLOEXEC)};
   Sockets sockets_{{.client = "ipc://" + Path("client"),
                     .worker = "ipc://" + Path("worker"),
                     .event = "ipc://" + Path("event")},
@@ -67,7 +68,7 @@ class SocketsTest : public testing::Test {
 // Connects to the socket at `path` without a word, and returns when the other side has closed its
 // end again.
 void ConnectUnheard(const std::string& path) {
-  const FileDescriptor connection(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const UniqueFd connection(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   ASSERT_LT(path.size(), sizeof(address.sun_path));

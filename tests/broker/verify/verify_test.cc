@@ -3,6 +3,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "core/base/files.h"
 #include "tests/broker/verify/verify_fixture.h"
 
 namespace millrace::broker {

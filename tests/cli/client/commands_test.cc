@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "core/base/files.h"
 #include "core/base/sha256.h"
 #include "tests/cli/client/commands_fixture.h"
 

@@ -10,6 +10,7 @@
 
 #include "cli/client/partial_file.h"
 #include "core/base/files.h"
+#include "core/base/unique_fd.h"
 #include "tests/cli/dead/fixture.h"
 
 namespace millrace::cli {
@@ -93,8 +94,7 @@ TEST_F(DeadFetchTest, FetchLeavesNoScriptWithoutWhatItNeeds) {
 
 TEST_F(DeadFetchTest, FetchThatIsKilledLeavesNoPiecesBehind) {
   {
-    const FileDescriptor nameless(
-        open(dir_.path().c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600));
+    const UniqueFd nameless(open(dir_.path().c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600));
     if (!nameless) GTEST_SKIP() << "this file system has no files without a name";
   }
   std::mutex mutex;

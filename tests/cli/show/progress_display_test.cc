@@ -12,6 +12,7 @@
 #include <memory>
 
 #include "core/base/files.h"
+#include "core/base/unique_fd.h"
 
 namespace millrace::cli {
 namespace {
@@ -61,7 +62,7 @@ class PseudoTerminal {
   }
 
  private:
-  FileDescriptor master_;
+  UniqueFd master_;
   Stream screen_;
 };
 

@@ -12,6 +12,7 @@
 #include <stdexcept>
 
 #include "core/base/files.h"
+#include "core/base/unique_fd.h"
 
 namespace millrace::cli {
 namespace {
@@ -49,7 +50,7 @@ ProgramResult RunOnTerminal(std::vector<std::string> arguments, const TerminalSe
     execv(program.c_str(), argv.data());
     _exit(127);
   }
-  const FileDescriptor terminal(end);
+  const UniqueFd terminal(end);
   ProgramResult result;
   bool typed = session.answer.empty();
   try {

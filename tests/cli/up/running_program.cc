@@ -17,14 +17,14 @@ namespace {
 constexpr std::chrono::seconds kPatience{30};
 
 struct Pipe {
-  FileDescriptor read_end;
-  FileDescriptor write_end;
+  UniqueFd read_end;
+  UniqueFd write_end;
 };
 
 Pipe MakePipe() {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) throw std::runtime_error("pipe2");
-  return {FileDescriptor(ends[0]), FileDescriptor(ends[1])};
+  return {UniqueFd(ends[0]), UniqueFd(ends[1])};
 }
 
 // Returns the whole line that contains `text`, at or after `from`, and moves `from` behind it.
@@ -71,7 +71,7 @@ bool RunningProgram::ReadMore(std::chrono::steady_clock::time_point deadline) {
   std::array<char, 4096> block;
   for (const bool is_out : {true, false}) {
     if (events.at(is_out ? 0 : 1).revents == 0) continue;
-    FileDescriptor& from = is_out ? out_end_ : err_end_;
+    UniqueFd& from = is_out ? out_end_ : err_end_;
     const ssize_t got = read(from.get(), block.data(), block.size());
     if (got > 0) {
       (is_out ? out_ : err_).append(block.data(), static_cast<size_t>(got));

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "core/base/files.h"
+#include "core/base/unique_fd.h"
 
 namespace millrace::cli {
 
@@ -38,8 +38,8 @@ class RunningProgram {
 
   pid_t pid_ = 0;
   std::optional<int> status_;
-  FileDescriptor out_end_;
-  FileDescriptor err_end_;
+  UniqueFd out_end_;
+  UniqueFd err_end_;
   std::string out_;
   std::string err_;
   size_t searched_out_ = 0;

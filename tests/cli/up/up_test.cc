@@ -14,6 +14,7 @@
 #include <fstream>
 
 #include "core/base/error.h"
+#include "core/base/unique_fd.h"
 #include "tests/cli/up/running_program.h"
 #include "tests/fakes/fake_http_server.h"
 #include "tests/fakes/temp_dir.h"
@@ -66,7 +67,7 @@ class UpTest : public testing::Test {
 
 // Whether a process that need not be a child of ours ends before a deadline.
 bool Ends(pid_t pid) {
-  const FileDescriptor process(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  const UniqueFd process(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
   if (!process) return errno == ESRCH;
   pollfd event = {.fd = process.get(), .events = POLLIN, .revents = 0};
   return poll(&event, 1, 30'000) == 1;

@@ -8,6 +8,7 @@
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/base/id.h"
+#include "core/base/unique_fd.h"
 #include "tests/fakes/temp_dir.h"
 
 namespace millrace {
@@ -217,7 +218,7 @@ TEST(Files, NameTheFileThatCannotBeWritten) {
 }
 
 TEST(Files, TellAFullDiskFromOtherTrouble) {
-  const FileDescriptor full = [] { return FileDescriptor(CreateFile("/dev/full")); }();
+  const UniqueFd full = [] { return UniqueFd(CreateFile("/dev/full")); }();
   try {
     WriteAll(full.get(), {"x", 1}, "/dev/full");
     FAIL() << "written";

@@ -5,10 +5,12 @@
 #include <cerrno>
 #include <string>
 
+#include "core/base/json_text.h"
+
 namespace millrace::encode {
 
 void Report::Write(const nlohmann::json& line) {
-  std::string text = line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  std::string text = ToText(line);
   text += '\n';
   const std::lock_guard lock(mutex_);
   for (size_t done = 0; done < text.size();) {

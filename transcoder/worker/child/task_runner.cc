@@ -32,7 +32,7 @@ constexpr double kNearTheLimit = 0.9;
 
 // Not durable: after a crash of the machine no attempt goes on.
 void WriteTaskFile(const std::filesystem::path& path, const TaskDocument& document) {
-  const FileDescriptor file = CreateFile(path);
+  const UniqueFd file = CreateFile(path);
   WriteAll(file.get(),
            ToJson(document).dump(2, ' ', false, nlohmann::json::error_handler_t::replace), path);
 }
