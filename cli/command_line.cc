@@ -7,7 +7,7 @@
 #include <string>
 
 #include "cli/base/exit_status.h"
-#include "cli/client/client_commands.h"
+#include "cli/client/commands.h"
 #include "cli/dead/command_line.h"
 #include "cli/show/report.h"
 #include "cli/up/demo.h"

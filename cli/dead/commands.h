@@ -4,7 +4,7 @@
 #include <optional>
 #include <string>
 
-#include "cli/client/client_commands.h"
+#include "cli/client/commands.h"
 #include "cli/dead/filter.h"
 
 namespace millrace::cli {

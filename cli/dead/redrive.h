@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "cli/client/client_commands.h"
+#include "cli/client/commands.h"
 #include "cli/dead/filter.h"
 
 namespace millrace::cli {

@@ -8,7 +8,7 @@
 
 #include "cli/base/json_text.h"
 #include "cli/base/text.h"
-#include "cli/client/client_commands.h"
+#include "cli/base/client_options.h"
 #include "cli/show/failure_text.h"
 #include "cli/show/progress_row.h"
 

@@ -1,4 +1,4 @@
-#include "cli/client/client_commands.h"
+#include "cli/client/commands.h"
 
 #include <fmt/format.h>
 

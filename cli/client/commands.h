@@ -9,16 +9,13 @@
 #include <string>
 #include <vector>
 
+#include "cli/base/client_options.h"
+
 namespace millrace::cli {
 
 // The commands that talk to a service which runs already. Each writes its result on standard
 // output (for people, or JSON) and what happens meanwhile on standard error, returns the status to
 // exit with, and throws Error. Called once, by the main thread.
-
-struct ClientOptions {
-  std::string url = "http://127.0.0.1:8080";
-  bool json = false;
-};
 
 struct SubmitOptions {
   std::string file;                  // "-": standard input; "upl_…": an upload
