@@ -115,7 +115,7 @@ void EffectRunner::TakeBuried(Dispatcher& dispatcher, const std::function<Now()>
     burying_.erase(job);
     if (burial.error) {
       LogError("dead letter not written", {{"job", job}, {"error", ToJson(*burial.error)}});
-      report(dispatcher.OnBuryFailed(job, *burial.error, now()));
+      report(dispatcher.OnBuryFailed(job, now()));
     } else {
       LogWarning("job is dead", {{"job", job}, {"folder", media_.DeadLetterFolder(job).string()}});
       report(dispatcher.OnBuried(job, now()));

@@ -2,12 +2,21 @@
 
 #include <algorithm>
 #include <iterator>
+#include <stdexcept>
 #include <utility>
 
 namespace millrace::broker {
+namespace {
 
-Draft::Draft(Now now, JobTable& jobs, int64_t& last_sequence)
-    : now_(now), jobs_(jobs), last_sequence_(last_sequence) {}
+template <typename State, typename Event>
+State MustNext(State state, Event event) {
+  const std::optional<State> next = NextState(state, event);
+  if (next) return *next;
+  throw std::logic_error("no transition leads from " + std::string(NameOf(state)) + " by " +
+                         std::string(NameOf(event)));
+}
+
+}  // namespace
 
 void Draft::Insert(JobEntry& entry) {
   entry.inserted = true;
@@ -38,15 +47,26 @@ void Draft::Put(DeadLetterRecord letter) { others_.emplace_back(PutDeadLetter{st
 void Draft::Put(RedriveRecord redrive) { others_.emplace_back(PutRedrive{std::move(redrive)}); }
 void Draft::Put(PurgeRecord purge) { others_.emplace_back(PutPurge{std::move(purge)}); }
 
+void Draft::Advance(TaskEntry& task, TaskEvent event) {
+  task.record.state = MustNext(task.record.state, event);
+  Change(task);
+}
+
+int64_t Draft::Advance(JobEntry& entry, JobEvent event) {
+  state_.jobs.SetState(entry, MustNext(entry.job.state, event));
+  Change(entry);
+  return Append(entry.job, event);
+}
+
 int64_t Draft::Append(const Job& job, JobEvent event) {
-  events_.push_back({.sequence = ++last_sequence_,
+  events_.push_back({.sequence = ++state_.last_sequence,
                      .job_id = job.id,
                      .generation = job.generation,
                      .event = event,
                      .state = job.state,
                      .at = now_.wall});
   Announce(topic::kJob, ToJson(events_.back()));
-  return last_sequence_;
+  return state_.last_sequence;
 }
 
 void Draft::Send(const std::string& instance, std::string_view type, std::string message_id,
@@ -57,12 +77,23 @@ void Draft::Send(const std::string& instance, std::string_view type, std::string
           .type = std::string(type), .id = std::move(message_id), .body = std::move(body)}});
 }
 
-void Draft::Reply(const std::string& route, Message message) {
-  Add(ReplyToClient{.route = route, .message = std::move(message)});
+void Draft::Reply(const ReplyTo& to, nlohmann::json body) {
+  Add(ReplyToClient{
+      .route = to.route,
+      .message = {
+          .type = std::string(message::kOk), .id = to.request_id, .body = std::move(body)}});
+}
+
+void Draft::Refuse(const ReplyTo& to, const Error& error) {
+  Add(ReplyToClient{.route = to.route, .message = ErrorReply(to.request_id, error)});
 }
 
 void Draft::Announce(std::string_view topic, nlohmann::json body) {
   Add(broker::Announce{.topic = std::string(topic), .body = std::move(body)});
+}
+
+void Draft::AnnounceWorker(const std::string& name, std::string_view event) {
+  Announce(topic::kWorker, {{"worker", name}, {"event", event}, {"at", FormatTime(now_.wall)}});
 }
 
 void Draft::Add(Effect effect) { effects_.push_back(std::move(effect)); }
@@ -82,7 +113,7 @@ Outcome Draft::Finish() {
   std::ranges::move(others_, std::back_inserter(outcome.changes));
   outcome.effects = std::move(effects_);
   for (JobEntry* entry : changed_jobs_) {
-    if (IsTerminal(entry->job.state)) jobs_.Take(entry->job.id);
+    if (IsTerminal(entry->job.state)) state_.jobs.Take(entry->job.id);
   }
   return outcome;
 }

@@ -5,17 +5,16 @@
 #include <string_view>
 #include <vector>
 
-#include "broker/dispatcher/dispatcher.h"
-#include "broker/dispatcher/job_table.h"
+#include "broker/dispatcher/outcome.h"
+#include "broker/dispatcher/state.h"
 
 namespace millrace::broker {
 
-// Gathers what follows from one thing that happened. A record that changes several times is put
-// once, as it is in the end; jobs that have ended leave the table. Lives on the stack of one call
-// of the dispatcher.
+// Collects the changes and effects of one call of the dispatcher, on whose stack it lives. A record
+// that changes several times is put once, in its last form; jobs that have ended leave memory.
 class Draft {
  public:
-  Draft(Now now, JobTable& jobs, int64_t& last_sequence);
+  Draft(Now now, DispatcherState& state) : now_(now), state_(state) {}
 
   const Now& now() const { return now_; }
 
@@ -23,19 +22,27 @@ class Draft {
   void Change(JobEntry& entry);
   void Change(TaskEntry& task);
   void Put(const Attempt& attempt);
-  // The request of a redriven job is another one.
+  // Records the changed request of a redriven job.
   void Replace(const JobEntry& entry);
   void Put(DeadLetterRecord letter);
   void Put(RedriveRecord redrive);
   void Put(PurgeRecord purge);
-  // Records an event of a job that is already in the state it led to, and announces it. Returns its
-  // sequence number.
+
+  // Each moves along one legal transition. An illegal one is a mistake in the dispatcher and leaves
+  // memory half changed: std::logic_error, on which the loop starts anew from the ledger.
+  void Advance(TaskEntry& task, TaskEvent event);
+  // Returns the sequence number of the event.
+  int64_t Advance(JobEntry& entry, JobEvent event);
+  // Records and announces an event of a job that is already in the state that the event led to.
+  // Returns its sequence number.
   int64_t Append(const Job& job, JobEvent event);
 
   void Send(const std::string& instance, std::string_view type, std::string message_id,
             nlohmann::json body);
-  void Reply(const std::string& route, Message message);
+  void Reply(const ReplyTo& to, nlohmann::json body);
+  void Refuse(const ReplyTo& to, const Error& error);
   void Announce(std::string_view topic, nlohmann::json body);
+  void AnnounceWorker(const std::string& name, std::string_view event);
   void Add(Effect effect);
 
   // Call it once, last.
@@ -45,8 +52,7 @@ class Draft {
   void PutJob(JobEntry& entry, Outcome& outcome);
 
   const Now now_;
-  JobTable& jobs_;
-  int64_t& last_sequence_;
+  DispatcherState& state_;
   std::vector<JobEntry*> changed_jobs_;
   std::vector<TaskEntry*> changed_tasks_;
   std::vector<Attempt> attempts_;

@@ -33,6 +33,7 @@ struct TaskEntry {
   uint64_t order = 0;  // of submission
   EncoderSet needs;
   std::optional<Lease> lease;             // in kLeased and kCancelling
+  Progress progress;                      // of the current attempt, or of the last one
   std::optional<MonotonicTime> deadline;  // set through JobTable::SetDeadline
   int effect_failures = 0;                // tries to publish or bury that failed in a row
   bool changed = false;                   // since the last commit

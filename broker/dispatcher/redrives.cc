@@ -1,12 +1,12 @@
-#include <algorithm>
+#include "broker/dispatcher/redrives.h"
+
+#include <string>
+#include <tuple>
 #include <utility>
 
-#include "broker/dispatcher/impl.h"
+#include "broker/dispatcher/message_body.h"
 #include "broker/dispatcher/size_prediction.h"
 #include "core/base/id.h"
-
-// Many dead letters that are redriven at once. Behind a canary they wait in the ledger alone: they
-// stay dead until it has succeeded.
 
 namespace millrace::broker {
 namespace {
@@ -31,120 +31,160 @@ RedriveMany ReadRedriveMany(const Message& message) {
   });
 }
 
-// Throws Error{kInvalidRequest} naming the first job that cannot be patched so.
+// Throws Error{kInvalidRequest} naming the first job that the patch does not fit.
 void CheckPatch(const std::vector<DeadJob>& jobs, const nlohmann::json& patch) {
   if (patch.is_null()) return;
   for (const DeadJob& dead : jobs) PatchSpec(dead.job.request, patch);
 }
 
-Message RedriveReply(const Message& message, int64_t count, const nlohmann::json& redrive) {
-  return {.type = std::string(message::kOk),
-          .id = message.id,
-          .body = {{"count", count}, {"redrive", redrive}}};
+nlohmann::json ReplyBody(int64_t count, const nlohmann::json& redrive) {
+  return {{"count", count}, {"redrive", redrive}};
 }
 
-}  // namespace
+// Resets retry budgets; keeps the crash history of poison.
+void ResetBudgets(TaskRecord& task, bool was_poison) {
+  task.attempts_spent = 0;
+  task.infrastructure_failures = 0;
+  if (!was_poison) task.crashed_workers.clear();
+  task.last_worker.clear();
+  task.due_at.reset();
+  task.manifest = nullptr;
+  task.failure = nullptr;
+}
 
-void Dispatcher::Impl::OnRedriveMany(Draft& draft, const std::string& route, const Message& message,
-                                     std::vector<DeadJob> jobs) {
-  const RedriveMany asked = ReadRedriveMany(message);
-  if (const auto known = redrives_.find(asked.redrive_id); known != redrives_.end()) {
-    draft.Reply(route, RedriveReply(message, known->second.count, ToJson(known->second)));
-    return;
-  }
-  std::vector<DeadJob> open = Open(std::move(jobs));
-  CheckPatch(open, asked.patch);
-  const auto count = static_cast<int64_t>(open.size());
-  if (asked.dry_run || open.empty()) {
-    draft.Reply(route, RedriveReply(message, count, nullptr));
-    return;
-  }
-  // Also those that will wait for a canary: there is no asking once more when it has succeeded.
-  int64_t bytes = 0;
-  for (const DeadJob& dead : open) bytes += PredictOutputBytes(dead.job);
-  if (auto refusal = RefusalOf(open.size(), bytes, draft.now().monotonic)) {
-    Refuse(draft, route, message, *refusal);
-    return;
-  }
+void BeginGeneration(Job& job) {
+  ++job.generation;
+  job.started_at.reset();
+  job.finished_at.reset();
+  job.files.clear();
+  job.published_fence = 0;
+  job.warnings.clear();
+  job.error = nullptr;
+  job.last_progress = {};
+}
+
+// The first job goes at once if there is a canary, and the others wait for it; else all go.
+RedriveRecord MakeRecord(const RedriveMany& asked, const std::vector<DeadJob>& jobs, WallTime now) {
   RedriveRecord record{.id = asked.redrive_id,
                        .state = RedriveRecord::State::kReleased,
-                       .created_at = draft.now().wall,
-                       .count = count,
+                       .created_at = now,
+                       .count = static_cast<int64_t>(jobs.size()),
                        .canary = "",
                        .canary_generation = 0,
                        .waiting = {},
                        .patch = asked.patch};
-  if (asked.canary) {
-    record.state = RedriveRecord::State::kWaiting;
-    record.canary = open[0].job.id;
-    record.canary_generation = open[0].job.generation + 1;
-    for (size_t i = 1; i < open.size(); ++i) record.waiting.push_back(open[i].job.id);
-    redrives_[record.id] = record;
+  if (!asked.canary) return record;
+  record.state = RedriveRecord::State::kWaiting;
+  record.canary = jobs[0].job.id;
+  record.canary_generation = jobs[0].job.generation + 1;
+  for (size_t i = 1; i < jobs.size(); ++i) record.waiting.push_back(jobs[i].job.id);
+  return record;
+}
+
+}  // namespace
+
+void Redrives::OnRedrive(Draft& draft, const ReplyTo& to, const Message& message,
+                         std::vector<DeadJob> jobs) {
+  const auto [job_id, generation, patch] = ReadBody(message, [](const nlohmann::json& body) {
+    return std::tuple(body.at("job_id").get<std::string>(), body.at("generation").get<int>(),
+                      body.value("patch", nlohmann::json()));
+  });
+  if (const JobEntry* live = state_.jobs.Find(job_id)) {
+    if (live->job.generation > generation) {
+      draft.Reply(to, {{"job", parts_.aggregator.ViewOf(*live)}});
+    } else {
+      draft.Refuse(to, NoLetter("job " + job_id + " has not ended"));
+    }
+    return;
   }
+  if (jobs.empty()) {
+    draft.Refuse(to, NoLetter("there is no job " + job_id));
+    return;
+  }
+  DeadJob& dead = jobs.front();
+  if (dead.job.generation > generation) {
+    // The reply to its first redrive was lost, and the job has ended again meanwhile.
+    draft.Reply(to, {{"job", JobView(dead.job, {.attempt = dead.last_attempt})}});
+  } else if (dead.job.generation != generation || !IsOpen(dead)) {
+    draft.Refuse(to, NotOpen(dead));
+  } else if (const auto refusal = RefusalOf(jobs, draft.now().monotonic)) {
+    draft.Refuse(to, *refusal);
+  } else {
+    const JobEntry& entry = Start(draft, std::move(dead), patch);
+    // Before the reply, which says so if the job runs at once.
+    parts_.leases.FillSlots(draft);
+    draft.Reply(to, {{"job", parts_.aggregator.ViewOf(entry)}});
+  }
+}
+
+void Redrives::OnRedriveMany(Draft& draft, const ReplyTo& to, const Message& message,
+                             std::vector<DeadJob> jobs) {
+  const RedriveMany asked = ReadRedriveMany(message);
+  if (const auto known = state_.redrives.find(asked.redrive_id); known != state_.redrives.end()) {
+    draft.Reply(to, ReplyBody(known->second.count, ToJson(known->second)));
+    return;
+  }
+  std::vector<DeadJob> open = parts_.letters.OpenOf(std::move(jobs));
+  CheckPatch(open, asked.patch);
+  if (asked.dry_run || open.empty()) {
+    draft.Reply(to, ReplyBody(static_cast<int64_t>(open.size()), nullptr));
+    return;
+  }
+  if (const auto refusal = RefusalOf(open, draft.now().monotonic)) {
+    draft.Refuse(to, *refusal);
+    return;
+  }
+  RedriveRecord record = MakeRecord(asked, open, draft.now().wall);
+  if (asked.canary) state_.redrives[record.id] = record;
   const size_t first = asked.canary ? 1 : open.size();
-  for (size_t i = 0; i < first; ++i) Redrive(draft, std::move(open[i]), asked.patch);
-  draft.Reply(route, RedriveReply(message, count, ToJson(record)));
+  for (size_t i = 0; i < first; ++i) Start(draft, std::move(open[i]), asked.patch);
+  draft.Reply(to, ReplyBody(record.count, ToJson(record)));
   draft.Put(std::move(record));
 }
 
-void Dispatcher::Impl::OnCanaryEnded(Draft& draft, const JobEntry& entry) {
-  for (auto at = redrives_.begin(); at != redrives_.end();) {
-    RedriveRecord& redrive = at->second;
-    if (redrive.canary != entry.job.id || redrive.canary_generation != entry.job.generation) {
-      ++at;
-      continue;
-    }
-    if (entry.job.state == JobState::kSucceeded) {
-      draft.Add(LoadDead{.redrive_id = redrive.id, .job_ids = redrive.waiting});
-      ++at;
-      continue;
-    }
-    redrive.state = RedriveRecord::State::kStopped;
-    draft.Add(Warn{.text = "redrive stopped, its canary did not succeed",
-                   .fields = {{"redrive", redrive.id},
-                              {"canary", redrive.canary},
-                              {"state", NameOf(entry.job.state)},
-                              {"waiting", redrive.waiting.size()}}});
-    draft.Put(std::move(redrive));
-    at = redrives_.erase(at);
-  }
+std::optional<Error> Redrives::RefusalOf(const std::vector<DeadJob>& jobs,
+                                         MonotonicTime now) const {
+  // Counts those that will wait for a canary, too: nobody is asked again when it has succeeded.
+  int64_t bytes = 0;
+  for (const DeadJob& dead : jobs) bytes += PredictOutputBytes(dead.job);
+  return parts_.admission.RefusalOf(jobs.size(), bytes, now);
 }
 
-void Dispatcher::Impl::LeaveRedrives(Draft& draft, const std::string& job_id) {
-  for (auto& [id, redrive] : redrives_) {
-    if (std::erase(redrive.waiting, job_id) > 0) draft.Put(redrive);
-  }
-}
-
-void Dispatcher::Impl::ResumeRedrives(Draft& draft) {
-  for (const auto& [id, redrive] : redrives_) {
-    // One that had not succeeded would have stopped the redrive in the same commit.
-    if (jobs_.Find(redrive.canary) != nullptr) continue;
-    draft.Add(LoadDead{.redrive_id = id, .job_ids = redrive.waiting});
-  }
-}
-
-Outcome Dispatcher::Impl::OnDeadLoaded(const LoadDead& asked, std::vector<DeadJob> jobs, Now now) {
-  Draft draft(now, jobs_, last_sequence_);
-  const auto found = redrives_.find(asked.redrive_id);
-  if (found == redrives_.end()) return draft.Finish();
-  RedriveRecord redrive = std::move(found->second);
-  redrives_.erase(found);
-  for (DeadJob& dead : Open(std::move(jobs))) {
+void Redrives::OnDeadLoaded(Draft& draft, const LoadDead& asked, std::vector<DeadJob> jobs) {
+  std::optional<RedriveRecord> redrive = parts_.canaries.Take(asked.redrive_id);
+  if (!redrive) return;
+  for (DeadJob& dead : parts_.letters.OpenOf(std::move(jobs))) {
     const std::string job_id = dead.job.id;
     try {
-      Redrive(draft, std::move(dead), redrive.patch);
+      Start(draft, std::move(dead), redrive->patch);
     } catch (const Error& error) {
       // Its spec has changed since the patch was checked.
       draft.Add(
           Warn{.text = "job not redriven, the patch does not fit it any more",
-               .fields = {{"redrive", redrive.id}, {"job", job_id}, {"error", ToJson(error)}}});
+               .fields = {{"redrive", redrive->id}, {"job", job_id}, {"error", ToJson(error)}}});
     }
   }
-  redrive.state = RedriveRecord::State::kReleased;
-  redrive.waiting.clear();
-  draft.Put(std::move(redrive));
-  return Conclude(draft);
+  redrive->state = RedriveRecord::State::kReleased;
+  redrive->waiting.clear();
+  draft.Put(std::move(*redrive));
+}
+
+JobEntry& Redrives::Start(Draft& draft, DeadJob dead, const nlohmann::json& patch) {
+  // First, as it may throw.
+  if (!patch.is_null()) dead.job.request = PatchSpec(dead.job.request, patch);
+  BeginGeneration(dead.job);
+  const bool was_poison = dead.letter.code == TraitsOf(ErrorCode::kPoison).name;
+  for (TaskRecord& task : dead.tasks) ResetBudgets(task, was_poison);
+  JobEntry& entry = state_.jobs.Add(std::move(dead.job), std::move(dead.tasks), {});
+  for (TaskEntry& task : entry.tasks) {
+    draft.Advance(task, TaskEvent::kRedrive);
+    state_.Enqueue(task);
+  }
+  const int64_t sequence = draft.Advance(entry, JobEvent::kRedrive);
+  if (!patch.is_null()) draft.Replace(entry);
+  parts_.letters.CloseRedriven(draft, std::move(dead.letter), sequence);
+  parts_.canaries.Leave(draft, entry.job.id);
+  return entry;
 }
 
 }  // namespace millrace::broker

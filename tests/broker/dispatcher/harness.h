@@ -272,7 +272,7 @@ class Harness {
   }
   void Buried(const std::string& job_id) { Do(dispatcher->OnBuried(job_id, now())); }
   void BuryFailed(const std::string& job_id) {
-    Do(dispatcher->OnBuryFailed(job_id, Error(ErrorCode::kStorageFull, "no"), now()));
+    Do(dispatcher->OnBuryFailed(job_id, now()));
   }
 
   // --- what came of the last call

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+
+#include "broker/dispatcher/draft.h"
+#include "broker/dispatcher/leases.h"
+#include "broker/dispatcher/lifecycle.h"
+#include "broker/dispatcher/options.h"
+#include "broker/dispatcher/state.h"
+
+namespace millrace::broker {
+
+// The tools of Admission; all must outlive it.
+struct AdmissionParts {
+  const DispatcherOptions& options;
+  DispatcherState& state;
+  JobAggregator& aggregator;
+  Lifecycle& lifecycle;
+  Leases& leases;
+};
+
+// Takes jobs in or refuses them, and cancels those that were taken in. Owned by the dispatcher.
+class Admission {
+ public:
+  explicit Admission(AdmissionParts parts) : parts_(parts), state_(parts.state) {}
+
+  void OnSubmit(Draft& draft, const ReplyTo& to, const Message& message);
+  void OnCancel(Draft& draft, const ReplyTo& to, const Message& message);
+
+  // Returns why `count` more jobs with outputs of `bytes` are not taken now; nullopt: they are.
+  std::optional<Error> RefusalOf(size_t count, int64_t bytes, MonotonicTime now) const;
+
+ private:
+  void Admit(Draft& draft, const ReplyTo& to, Job job);
+  // Puts the tasks of a new job in line.
+  void Queue(JobEntry& entry);
+  // Buries a new job whose input is known to have crashed the encoders of `victim`, a job.
+  void BuryPoison(Draft& draft, JobEntry& entry, const std::string& victim);
+  std::string VictimOfSameInput(const Job& job) const;
+  // Estimates when a client that was refused may find room.
+  int SecondsUntilRoom(MonotonicTime now) const;
+
+  const AdmissionParts parts_;
+  DispatcherState& state_;
+};
+
+}  // namespace millrace::broker

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "broker/dispatcher/canaries.h"
+#include "broker/dispatcher/draft.h"
+#include "broker/dispatcher/health.h"
+#include "broker/dispatcher/job_aggregator.h"
+#include "broker/dispatcher/letters.h"
+#include "broker/dispatcher/options.h"
+#include "broker/dispatcher/retry_policy.h"
+#include "broker/dispatcher/state.h"
+
+namespace millrace::broker {
+
+// The tools of Lifecycle; all must outlive it.
+struct LifecycleParts {
+  const DispatcherOptions& options;
+  const RetryPolicy& retry;
+  DispatcherState& state;
+  JobAggregator& aggregator;
+  Health& health;
+  Letters& letters;
+  Canaries& canaries;
+};
+
+// Takes tasks and jobs from their first lease to their end: what follows from a finished, failed,
+// lost or cancelled attempt, and from publishing and burying. Owned by the dispatcher.
+class Lifecycle {
+ public:
+  explicit Lifecycle(LifecycleParts parts) : parts_(parts), state_(parts.state) {}
+
+  // Takes up the publishing and burying that an earlier broker had begun.
+  void Resume(Draft& draft);
+
+  // --- REQUIRES: the task has a lease.
+  void Finish(Draft& draft, TaskEntry& task, nlohmann::json manifest, const Manifest& parsed);
+  void Fail(Draft& draft, TaskEntry& task, nlohmann::json failure);
+  // Ends an attempt without blame on the task: its worker was lost, or gave it back. A task that is
+  // being cancelled is stopped by it. `outcome` is "lost" or "released".
+  void Lose(Draft& draft, TaskEntry& task, const Error& error, std::string_view outcome);
+  // Ends the attempt of a task that is being cancelled.
+  void Stop(Draft& draft, TaskEntry& task, std::string_view outcome);
+
+  // REQUIRES: the job is queued, running or waits for a retry.
+  void Cancel(Draft& draft, JobEntry& entry);
+  // Gives a task up before it has run. REQUIRES: it is queued and not in line.
+  void FailUnstarted(Draft& draft, TaskEntry& task, const Error& error);
+  // Does what the deadline of a task was set for.
+  void OnDeadline(Draft& draft, TaskEntry& task);
+
+  // --- Reports of the loop on effects; those that come too late change nothing.
+  void OnPublished(Draft& draft, const std::string& task_id, Fence fence);
+  void OnPublishFailed(Draft& draft, const std::string& task_id, Fence fence, const Error& error);
+  void OnBuried(Draft& draft, const std::string& job_id);
+  void OnBuryFailed(Draft& draft, const std::string& job_id);
+
+ private:
+  // Closes the current attempt and lets go of its lease.
+  void EndAttempt(Draft& draft, TaskEntry& task, std::string_view outcome);
+  void EndBadly(Draft& draft, TaskEntry& task, nlohmann::json failure, std::string_view outcome);
+  void Apply(Draft& draft, TaskEntry& task, const Verdict& verdict, const Error& error);
+  // Runs a finished task again, as its outputs are gone.
+  void Redo(Draft& draft, TaskEntry& task, const Error& error);
+  void Bury(Draft& draft, TaskEntry& task);
+  void TryEffectLater(TaskEntry& task, Now now);
+  TaskEntry* FindPublishing(const std::string& task_id, Fence fence) const;
+  // REQUIRES: the job's state is terminal.
+  void EndJob(Draft& draft, JobEntry& entry);
+
+  const LifecycleParts parts_;
+  DispatcherState& state_;
+};
+
+}  // namespace millrace::broker

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <vector>
+
+#include "broker/dispatcher/admission.h"
+#include "broker/dispatcher/canaries.h"
+#include "broker/dispatcher/draft.h"
+#include "broker/dispatcher/letters.h"
+#include "broker/dispatcher/state.h"
+
+namespace millrace::broker {
+
+// The tools of Redrives; all must outlive it.
+struct RedrivesParts {
+  DispatcherState& state;
+  JobAggregator& aggregator;
+  Letters& letters;
+  Canaries& canaries;
+  Leases& leases;
+  Admission& admission;
+};
+
+// Has dead jobs run again: one, or many at once, these behind a canary if the client wants one.
+// Owned by the dispatcher.
+class Redrives {
+ public:
+  explicit Redrives(RedrivesParts parts) : parts_(parts), state_(parts.state) {}
+
+  void OnRedrive(Draft& draft, const ReplyTo& to, const Message& message,
+                 std::vector<DeadJob> jobs);
+  void OnRedriveMany(Draft& draft, const ReplyTo& to, const Message& message,
+                     std::vector<DeadJob> jobs);
+  // Redrives the jobs that waited for a canary, which has succeeded.
+  void OnDeadLoaded(Draft& draft, const LoadDead& asked, std::vector<DeadJob> jobs);
+
+ private:
+  // Starts the next generation of a job, its spec changed by `patch`; null: as it is. Throws
+  // Error{kInvalidRequest} if the patch does not fit. REQUIRES: the job's letter is open.
+  JobEntry& Start(Draft& draft, DeadJob dead, const nlohmann::json& patch);
+  // Says why none of these jobs is redriven now; nullopt: all are.
+  std::optional<Error> RefusalOf(const std::vector<DeadJob>& jobs, MonotonicTime now) const;
+
+  const RedrivesParts parts_;
+  DispatcherState& state_;
+};
+
+}  // namespace millrace::broker
