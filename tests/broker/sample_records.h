@@ -9,7 +9,7 @@
 // Records for tests: small ones where the content does not matter, and one of each kind with every
 // field set to something of its own.
 
-namespace millrace::samples {
+namespace millrace::broker::samples {
 
 inline WallTime At(int64_t microseconds) {
   return WallTime(std::chrono::microseconds(1'700'000'000'000'000 + microseconds));
@@ -238,4 +238,4 @@ inline nlohmann::json Show(const RedriveRecord& redrive) {
           {"patch", redrive.patch}};
 }
 
-}  // namespace millrace::samples
+}  // namespace millrace::broker::samples
