@@ -7,6 +7,7 @@
 #include "broker/upkeep/dead_jobs.h"
 #include "core/base/failpoint.h"
 #include "core/base/log.h"
+#include "core/model/messages/worker_orders.h"
 
 namespace millrace::broker {
 namespace {
@@ -20,7 +21,7 @@ bool Assigns(const Effect& effect) {
   return send != nullptr && send->message.type == message::kAssign;
 }
 
-// The id to answer a message with that could not be decoded.
+// Returns the id under which to refuse a message that could not be decoded.
 std::string IdOf(const Frames& frames) {
   if (frames.size() < 3 || frames[2].size() > kMaxMessageIdBytes) return "";
   const bool printable =
@@ -34,7 +35,7 @@ void Broker::Batch::Add(Outcome outcome) {
   for (LedgerChange& change : outcome.changes) {
     if (const auto* insert = std::get_if<InsertJob>(&change)) {
       inserted.insert(insert->job.id);
-      inserted_keys.insert(insert->job.idempotency_key);
+      if (!insert->job.idempotency_key.empty()) inserted_keys.insert(insert->job.idempotency_key);
     }
     changes.push_back(std::move(change));
   }
@@ -56,7 +57,7 @@ Broker::Broker(BrokerOptions options, std::unique_ptr<Ledger> ledger,
   MakeDispatcher();
 }
 
-// What it still does uses the others.
+// Stop the file thread first: its work uses the other members.
 Broker::~Broker() { files_.reset(); }
 
 void Broker::Run(int stop_fd) {
@@ -95,17 +96,17 @@ void Broker::Step(const Arrivals& arrivals) {
   files_->RunDone();
   LookAtDisk();
   Batch batch;
-  // A suspended broker could not make it durable; it is reported later.
+  // A suspended broker could not make them durable; they are reported later.
   if (!suspension_) {
-    effects_.TakeBuried(
-        *dispatcher_, [this] { return ReadClock(); },
-        [&batch](Outcome outcome) { batch.Add(std::move(outcome)); });
+    for (const EffectResult& result : effects_.TakeBuried()) {
+      batch.Add(dispatcher_->OnResult(result, ReadClock()));
+    }
   }
-  // First: what these had brought is taken as the last words that it is.
+  // Before the messages: those of a closed connection are its worker's last words.
   TakeClosed(arrivals.closed, batch);
   for (const Received& received : arrivals.messages) {
     if (Take(received, batch)) continue;
-    // What was decided before is sound; what is in memory now may not be.
+    // The decisions before it are sound; memory may not be any more.
     Settle(std::exchange(batch, {}));
     MakeDispatcher();
     batch.Add(dispatcher_->Resume(ReadClock()));
@@ -179,22 +180,18 @@ void Broker::TakeClosed(const std::vector<std::string>& peers, Batch& batch) {
 }
 
 void Broker::TakeWorker(const Received& received, Batch& batch) {
-  const Message message = DecodeMessage(received.frames);
+  Message message = DecodeMessage(received.frames);
   CheckWorkerMessage(message);
-  // Whoever said so is gone, and may have a successor by now.
+  // Its process is gone, and may have a successor by now.
   if (message.type == message::kRegister && peers_.IsClosed(received.peer)) return;
-  const auto& instance = message.body.at("instance").get_ref<const std::string&>();
+  const std::string instance = InstanceOf(message);
   peers_.Learn(instance, received.peer, clock_.Now());
   if (!suspension_) {
     const Heard heard = peers_.IsConnected(instance) ? Heard::kNow : Heard::kLate;
-    batch.Add(dispatcher_->OnWorker(instance, message, ReadClock(), heard));
+    batch.Add(dispatcher_->OnWorker(instance, std::move(message), ReadClock(), heard));
   } else if (message.type == message::kBeat) {
     batch.effects.emplace_back(SendToWorker{
-        .instance = instance,
-        .message = {
-            .type = std::string(message::kOrders),
-            .id = message.id,
-            .body = {{"cancel", nlohmann::json::array()}, {"lost", nlohmann::json::array()}}}});
+        .instance = instance, .message = message::Write(message::Orders(), message.id)});
   }
 }
 
@@ -208,27 +205,18 @@ void Broker::Settle(Batch batch) {
   std::vector<LoadDead> loads;
   while (!batch.empty() || !loads.empty()) {
     if (batch.empty()) {
-      // Everything is committed: what is read is what the dispatcher has decided.
+      // Everything is committed: the ledger has what the dispatcher decided.
       const LoadDead load = std::move(loads.back());
       loads.pop_back();
       batch.Add(Load(load));
       if (suspension_) return;
       continue;
     }
-    std::vector<std::string> broken;
-    if (!CommitAndSend(batch, broken)) {
-      AnswerReads(batch.reads);
-      return;
-    }
+    const std::optional<std::vector<std::string>> broken = CommitAndSend(batch);
     // Now, while memory and ledger agree.
-    AnswerReads(batch.reads);
-    Batch next;
-    for (const std::string& instance : broken) {
-      next.Add(dispatcher_->OnWorkerGone(instance, ReadClock()));
-    }
-    effects_.Store(
-        batch.effects, *dispatcher_, [this] { return ReadClock(); },
-        [&next](Outcome outcome) { next.Add(std::move(outcome)); });
+    AnswerReads(std::move(batch.reads));
+    if (!broken) return;
+    Batch next = CarryOut(batch, *broken);
     for (Effect& effect : batch.effects) {
       if (auto* load = std::get_if<LoadDead>(&effect)) loads.push_back(std::move(*load));
     }
@@ -236,7 +224,7 @@ void Broker::Settle(Batch batch) {
   }
 }
 
-bool Broker::CommitAndSend(const Batch& batch, std::vector<std::string>& broken) {
+std::optional<std::vector<std::string>> Broker::CommitAndSend(const Batch& batch) {
   try {
     if (!batch.changes.empty()) {
       Failpoint("broker.before_commit");
@@ -245,26 +233,36 @@ bool Broker::CommitAndSend(const Batch& batch, std::vector<std::string>& broken)
     }
     NoteProgress(batch.effects);
     if (!batch.effects.empty()) Failpoint("broker.before_reply");
-    broken = effects_.Send(batch.effects);
+    std::vector<std::string> broken = effects_.Send(batch.effects);
     ForgetAnswered(batch.effects);
     if (std::ranges::any_of(batch.effects, Assigns)) Failpoint("broker.after_lease");
-    return true;
+    return broken;
   } catch (const Error& error) {
     Suspend(error);
-    return false;
+    return std::nullopt;
   }
+}
+
+Broker::Batch Broker::CarryOut(const Batch& batch, const std::vector<std::string>& broken) {
+  Batch next;
+  for (const std::string& instance : broken) {
+    next.Add(dispatcher_->OnWorkerGone(instance, ReadClock()));
+  }
+  for (const EffectResult& result : effects_.Store(batch.effects)) {
+    next.Add(dispatcher_->OnResult(result, ReadClock()));
+  }
+  return next;
 }
 
 void Broker::NoteProgress(const std::vector<Effect>& effects) {
   for (const Effect& effect : effects) {
     const auto* announce = std::get_if<Announce>(&effect);
-    if (announce == nullptr || !announce->body.contains("job")) continue;
-    const auto& job_id = announce->body.at("job").get_ref<const std::string&>();
-    const Job* job = dispatcher_->Find(job_id);
-    if (job == nullptr) {
-      progress_.Forget(job_id);
-    } else if (announce->topic == topic::kProgress) {
-      progress_.Note(job_id, job->generation, announce->body.at("percent").get<int>());
+    if (announce == nullptr) continue;
+    if (const auto* shown = std::get_if<message::ProgressEvent>(&announce->event)) {
+      if (dispatcher_->Find(shown->job) == nullptr) continue;
+      progress_.Note(shown->job, shown->generation, shown->percent);
+    } else if (const auto* event = std::get_if<message::JobEvent>(&announce->event)) {
+      if (dispatcher_->Find(event->job) == nullptr) progress_.Forget(event->job);
     }
   }
   progress_.Flush();

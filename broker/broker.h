@@ -20,6 +20,7 @@
 #include "broker/upkeep/media_inventory.h"
 #include "core/base/clock.h"
 #include "core/media/media_store.h"
+#include "core/model/messages/client.h"
 
 namespace millrace::broker {
 
@@ -28,22 +29,22 @@ struct BrokerOptions {
   Endpoints endpoints;
   DispatcherOptions dispatcher;
   JanitorOptions janitor;
-  // Messages taken from each socket before what was decided is committed.
+  // Messages taken from each socket before the decisions are committed.
   size_t batch_limit = 512;
-  // How often a ledger that could not be written is tried again.
+  // Time between two attempts to write a ledger that could not be written.
   std::chrono::milliseconds ledger_retry{1'000};
 };
 
-// The broker: receives what has arrived, has the dispatcher decide, commits everything decided in
-// one transaction, and only then replies, sends, moves files and answers reads. All of it on the
-// thread that calls Run(), but for what may take long: a thread of its own copies, lists and
-// removes files. loop_clients.cc has what concerns clients.
+// The broker: receives what has arrived, has the dispatcher decide, commits all decisions in one
+// transaction, and only then replies, sends, moves files and answers reads. Everything runs on the
+// thread that calls Run(), except that a thread of its own copies, lists and removes files.
+// broker_clients.cc has the part that concerns clients.
 //
-// A failed commit suspends the broker. The dispatcher's memory is ahead of the ledger then, so it
-// is thrown away and made anew from the ledger, like after a restart. Until the ledger can be
-// written again, requests that would change something are refused with the reason, reads are
-// answered from the ledger, beats are answered with "go on" (no lease ends while nobody could take
-// it over), and what else workers report is left for them to repeat. Then the dispatcher is made
+// A failed commit suspends the broker. The dispatcher's memory is ahead of the ledger then, so the
+// dispatcher is made anew from the ledger, like after a restart. While suspended, the broker
+// refuses requests that would change something with the reason, answers reads from the ledger,
+// answers beats with "go on" (no lease ends while nobody could take it over), and leaves other
+// reports to the workers to repeat. When the ledger can be written again, the dispatcher is made
 // once more, workers register again, and every lease has a grace period.
 class Broker {
  public:
@@ -63,13 +64,13 @@ class Broker {
     Message request;
   };
 
-  // What one round has collected.
+  // The decisions of one round, not committed yet.
   struct Batch {
     std::vector<LedgerChange> changes;
     std::vector<Effect> effects;
     std::vector<Read> reads;
-    std::set<std::string> inserted;       // ids of jobs that `changes` creates
-    std::set<std::string> inserted_keys;  // and their idempotency keys
+    std::set<std::string> inserted;       // ids of the jobs that `changes` creates
+    std::set<std::string> inserted_keys;  // their idempotency keys, without the empty one
 
     void Add(Outcome outcome);
     bool empty() const { return changes.empty() && effects.empty() && reads.empty(); }
@@ -83,37 +84,41 @@ class Broker {
   Now ReadClock() const;
   std::optional<std::chrono::milliseconds> TimeUntilDue() const;
   void Step(const Arrivals& arrivals);
-  // Handles one message; its errors are answered. Returns false if the dispatcher's state is in
+  // Handles one message and answers its errors. Returns false if the dispatcher's state is in
   // doubt.
   bool Take(const Received& received, Batch& batch);
   void TakeClient(const Received& received, Batch& batch);
-  // A redrive or a purge: of jobs that are not in memory.
-  void TakeAboutDead(const Received& received, const Message& message, Batch& batch);
+  struct Change;
+  static const Change kChanges[];
+  void TakeSubmit(const ReplyTo& to, Message message, Batch& batch);
+  void TakeCancel(const ReplyTo& to, Message message, Batch& batch);
+  void TakeProbe(const ReplyTo& to, Message message, Batch& batch);
+  // Takes a redrive or a purge: of jobs that only the ledger has.
+  template <typename Request>
+  void TakeAboutDead(const ReplyTo& to, Message message, Batch& batch);
+  // Returns the job, ended since, that an earlier submission of the same id or key has made.
+  // Commits the batch if the job's end may be in it.
+  std::optional<EndedJob> FindEnded(const message::Submit& submit, Batch& batch);
   void TakeWorker(const Received& received, Batch& batch);
-  // Connections of workers that have closed.
+  // Takes note of connections of workers that have closed.
   void TakeClosed(const std::vector<std::string>& peers, Batch& batch);
-  // Whether the request is answered from the ledger although its type changes things: its job is
-  // not in memory (any more), or it asks only what would be done.
-  bool IsRead(const Message& message, const Batch& batch) const;
-  // A redrive_many or purge_many that the ledger knows.
-  bool IsRepeatedMany(const Message& message) const;
-  bool IsRepeatedSubmit(const Message& message, const Batch& batch) const;
-  // The janitor may have removed an upload after its submission was checked.
-  void RefuseRemovedUpload(const Message& submit) const;
   void Refuse(const Received& received, const Error& error);
 
-  // Commits a batch, carries out its effects, and then the same for what follows from these.
+  // Commits a batch, carries out its effects, and goes on with the batch that follows from their
+  // results until nothing follows.
   void Settle(Batch batch);
-  // Makes a batch durable and sends what it has to say. Returns false if the broker is suspended
-  // instead; the instances of workers that could not be reached are in `broken` otherwise.
-  bool CommitAndSend(const Batch& batch, std::vector<std::string>& broken);
-  void AnswerReads(const std::vector<Read>& reads);
-  // Remembers what is about to be shown of the progress of jobs.
+  // Commits a batch and sends its messages. Returns the instances of the workers that could not be
+  // reached; nullopt: the broker is suspended instead.
+  std::optional<std::vector<std::string>> CommitAndSend(const Batch& batch);
+  // Carries out the rest of a committed batch. Returns what follows from that.
+  Batch CarryOut(const Batch& batch, const std::vector<std::string>& broken);
+  void AnswerReads(std::vector<Read> reads);
+  // Remembers the percentages that are about to be shown.
   void NoteProgress(const std::vector<Effect>& effects);
-  // Hands the dispatcher the jobs that it asked for.
+  // Hands the dispatcher the jobs that it asked for. Empty if the broker is suspended instead.
   Outcome Load(const LoadDead& load);
   void Tidy();
-  // Tells the dispatcher how much room there is, once a second at most.
+  // Tells the dispatcher how much room the disk has, once a second at most.
   void LookAtDisk();
   void ForgetAnswered(const std::vector<Effect>& effects);
   void Suspend(const Error& cause);

@@ -1,117 +1,176 @@
+#include <algorithm>
+#include <iterator>
+#include <string_view>
+#include <utility>
+
 #include "broker/broker.h"
 #include "broker/io/message_shape.h"
-#include "broker/io/request_kind.h"
 #include "broker/job_reader.h"
 #include "broker/upkeep/dead_jobs.h"
 #include "core/base/log.h"
 
-// What clients ask of the broker's loop: what is read, what the dispatcher decides, and what has
-// been decided before.
+// The requests of clients: each is read, decided by the dispatcher, or answered as it was before.
 
 namespace millrace::broker {
 namespace {
 
-bool IsAboutDead(RequestKind kind) {
-  return kind == RequestKind::kRedrive || kind == RequestKind::kPurge;
+std::vector<DeadJob> JobsOf(Ledger& ledger, const message::Redrive& request) {
+  return ReadDeadJobs(ledger, {request.job_id});
+}
+std::vector<DeadJob> JobsOf(Ledger& ledger, const message::Purge& request) {
+  return ReadDeadJobs(ledger, {request.job_id});
+}
+std::vector<DeadJob> JobsOf(Ledger& ledger, const message::RedriveMany& request) {
+  return ReadOpenDeadJobs(ledger, request.filter);
+}
+std::vector<DeadJob> JobsOf(Ledger& ledger, const message::PurgeMany& request) {
+  return ReadOpenDeadJobs(ledger, request.filter);
 }
 
-// Whether it only asks how many there are. With a patch it also asks whether that fits them.
-bool IsDryRun(const Message& message) {
-  return message.body.value("dry_run", false) && !message.body.contains("patch");
+// True if the ledger alone answers the request: it only asks for a count, or repeats one that was
+// carried out. A dry run with a patch asks the dispatcher whether the patch fits.
+bool IsAnsweredByLedger(Ledger& ledger, const message::RedriveMany& request) {
+  return (request.dry_run && request.patch.is_null()) ||
+         ledger.FindRedrive(request.redrive_id).has_value();
+}
+bool IsAnsweredByLedger(Ledger& ledger, const message::PurgeMany& request) {
+  return request.dry_run || ledger.FindPurge(request.purge_id).has_value();
+}
+bool IsAnsweredByLedger(Ledger&, const message::Redrive&) { return false; }
+bool IsAnsweredByLedger(Ledger&, const message::Purge&) { return false; }
+
+// Returns the id of the upload that a submission is about; empty if it names another input.
+std::string UploadOf(const message::Submit& submit) {
+  const auto input = submit.request.find("input");
+  if (input == submit.request.end() || !input->is_object()) return "";
+  std::vector<FieldError> ignored;  // the dispatcher will refuse the request
+  return ParseInput(*input, "", ignored).upload;
 }
 
-// A text of the body; empty if it is not there.
-std::string TextOf(const nlohmann::json& body, const char* key) {
-  const auto found = body.find(key);
-  return found != body.end() && found->is_string() ? found->get<std::string>() : "";
-}
-
-}  // namespace
-
-void Broker::TakeClient(const Received& received, Batch& batch) {
-  Message message = DecodeMessage(received.frames);
-  CheckClientMessage(message);
-  const RequestKind kind = KindOf(message.type);
-  if (kind == RequestKind::kRead || IsRead(message, batch)) {
-    batch.reads.push_back({.peer = received.peer, .request = std::move(message)});
-    return;
-  }
-  if (suspension_) throw suspension_->cause;
-  if (IsAboutDead(kind)) {
-    TakeAboutDead(received, message, batch);
-    return;
-  }
-  if (message.type == message::kSubmit) RefuseRemovedUpload(message);
-  batch.Add(dispatcher_->OnClient(received.peer, message, ReadClock()));
-  owed_.emplace(received.peer, message.id);
-}
-
-void Broker::TakeAboutDead(const Received& received, const Message& message, Batch& batch) {
-  // So that what is read is what the dispatcher has decided so far.
-  Settle(std::exchange(batch, {}));
-  if (suspension_) throw suspension_->cause;
-  // A first copy of it may have been among that.
-  if (IsRead(message, batch)) {
-    batch.reads.push_back({.peer = received.peer, .request = message});
-    return;
-  }
-  std::vector<DeadJob> jobs = ReadDeadJobsOf(*ledger_, message);
-  const Now now = ReadClock();
-  batch.Add(KindOf(message.type) == RequestKind::kPurge
-                ? dispatcher_->OnPurge(received.peer, message, std::move(jobs), now)
-                : dispatcher_->OnRedrive(received.peer, message, std::move(jobs), now));
-  owed_.emplace(received.peer, message.id);
-}
-
-bool Broker::IsRead(const Message& message, const Batch& batch) const {
-  if (message.type == message::kProbe) return false;
-  if (IsAboutDead(KindOf(message.type))) return IsDryRun(message) || IsRepeatedMany(message);
-  if (dispatcher_->Find(TextOf(message.body, "job_id")) != nullptr) return false;
-  return message.type == message::kCancel || IsRepeatedSubmit(message, batch);
-}
-
-bool Broker::IsRepeatedMany(const Message& message) const {
-  if (message.type == message::kRedriveMany) {
-    return ledger_->FindRedrive(TextOf(message.body, "redrive_id")).has_value();
-  }
-  return message.type == message::kPurgeMany && !message.body.value("dry_run", false) &&
-         ledger_->FindPurge(TextOf(message.body, "purge_id")).has_value();
-}
-
-bool Broker::IsRepeatedSubmit(const Message& message, const Batch& batch) const {
-  // Its job has ended since, perhaps in this very batch.
-  if (const std::string key = TextOf(message.body, "idempotency_key"); !key.empty()) {
-    if (dispatcher_->FindByKey(key) != nullptr) return false;
-    if (batch.inserted_keys.contains(key) || ledger_->FindJobByKey(key)) return true;
-  }
-  const std::string job_id = TextOf(message.body, "job_id");
-  return batch.inserted.contains(job_id) || ledger_->FindJob(job_id).has_value();
-}
-
-void Broker::RefuseRemovedUpload(const Message& submit) const {
-  const nlohmann::json& request = submit.body.at("request");
-  if (!request.contains("input") || !request["input"].is_object()) return;
-  const std::string upload = TextOf(request["input"], "upload");
-  if (!janitor_.HasJustRemoved(upload)) return;
+// Throws Error{kUploadNotFound} if the janitor has removed the upload since the submission was
+// checked.
+void RefuseRemovedUpload(const Janitor& janitor, const message::Submit& submit) {
+  const std::string upload = UploadOf(submit);
+  if (upload.empty() || !janitor.HasJustRemoved(upload)) return;
   throw Error(ErrorCode::kUploadNotFound,
               "the upload " + upload + " was not used in time and is gone");
 }
 
-void Broker::AnswerReads(const std::vector<Read>& reads) {
+bool IsInMemory(const Dispatcher& dispatcher, const message::Submit& submit) {
+  return dispatcher.Find(submit.job_id) != nullptr ||
+         dispatcher.FindByKey(submit.idempotency_key) != nullptr;
+}
+
+std::optional<EndedJob> FindEarlier(Ledger& ledger, const message::Submit& submit) {
+  if (!submit.idempotency_key.empty()) {
+    if (const std::optional<Job> job = ledger.FindJobByKey(submit.idempotency_key)) {
+      return ReadEndedJob(ledger, job->id);
+    }
+  }
+  return ReadEndedJob(ledger, submit.job_id);
+}
+
+}  // namespace
+
+// The requests that may change something; every other one is a read.
+struct Broker::Change {
+  std::string_view type;
+  void (Broker::*take)(const ReplyTo& to, Message message, Batch& batch);
+};
+
+const Broker::Change Broker::kChanges[] = {
+    {message::kSubmit, &Broker::TakeSubmit},
+    {message::kCancel, &Broker::TakeCancel},
+    {message::kProbe, &Broker::TakeProbe},
+    {message::kRedrive, &Broker::TakeAboutDead<message::Redrive>},
+    {message::kRedriveMany, &Broker::TakeAboutDead<message::RedriveMany>},
+    {message::kPurge, &Broker::TakeAboutDead<message::Purge>},
+    {message::kPurgeMany, &Broker::TakeAboutDead<message::PurgeMany>},
+};
+
+void Broker::TakeClient(const Received& received, Batch& batch) {
+  Message message = DecodeMessage(received.frames);
+  CheckClientMessage(message);
+  const auto* change = std::ranges::find(kChanges, message.type, &Change::type);
+  if (change == std::end(kChanges)) {
+    batch.reads.push_back({.peer = received.peer, .request = std::move(message)});
+    return;
+  }
+  const ReplyTo to{.route = received.peer, .request_id = message.id};
+  (this->*change->take)(to, std::move(message), batch);
+}
+
+void Broker::TakeSubmit(const ReplyTo& to, Message message, Batch& batch) {
+  auto submit = message::Read<message::Submit>(std::move(message.body));
+  const std::optional<EndedJob> ended = FindEnded(submit, batch);
+  if (!ended) {
+    if (suspension_) throw suspension_->cause;
+    RefuseRemovedUpload(janitor_, submit);
+  }
+  batch.Add(dispatcher_->OnSubmit(to, std::move(submit), ended, ReadClock()));
+  owed_.emplace(to.route, to.request_id);
+}
+
+std::optional<EndedJob> Broker::FindEnded(const message::Submit& submit, Batch& batch) {
+  if (IsInMemory(*dispatcher_, submit)) return std::nullopt;
+  const bool in_batch = batch.inserted.contains(submit.job_id) ||
+                        batch.inserted_keys.contains(submit.idempotency_key);
+  if (!in_batch && !FindEarlier(*ledger_, submit)) return std::nullopt;
+  // Its end may be in this batch and not in the ledger yet.
+  Settle(std::exchange(batch, {}));
+  if (IsInMemory(*dispatcher_, submit)) return std::nullopt;
+  return FindEarlier(*ledger_, submit);
+}
+
+void Broker::TakeCancel(const ReplyTo& to, Message message, Batch& batch) {
+  const auto cancel = message::Read<message::Cancel>(message.body);
+  if (dispatcher_->Find(cancel.job_id) == nullptr) {
+    // The job has ended or never was, as its read says after the commit.
+    batch.reads.push_back({.peer = to.route, .request = std::move(message)});
+    return;
+  }
+  if (suspension_) throw suspension_->cause;
+  batch.Add(dispatcher_->OnCancel(to, cancel, ReadClock()));
+  owed_.emplace(to.route, to.request_id);
+}
+
+void Broker::TakeProbe(const ReplyTo& to, Message message, Batch& batch) {
+  if (suspension_) throw suspension_->cause;
+  auto probe = message::Read<message::Probe>(std::move(message.body));
+  batch.Add(dispatcher_->OnProbe(to, std::move(probe), ReadClock()));
+  owed_.emplace(to.route, to.request_id);
+}
+
+template <typename Request>
+void Broker::TakeAboutDead(const ReplyTo& to, Message message, Batch& batch) {
+  const auto request = message::Read<Request>(message.body);
+  // Commit first, so that the ledger says what the dispatcher has decided so far, perhaps about a
+  // first copy of this request.
+  if (!suspension_) Settle(std::exchange(batch, {}));
+  if (IsAnsweredByLedger(*ledger_, request)) {
+    batch.reads.push_back({.peer = to.route, .request = std::move(message)});
+    return;
+  }
+  if (suspension_) throw suspension_->cause;
+  batch.Add(dispatcher_->OnDead(to, request, JobsOf(*ledger_, request), ReadClock()));
+  owed_.emplace(to.route, to.request_id);
+}
+
+void Broker::AnswerReads(std::vector<Read> reads) {
   if (reads.empty()) return;
-  const JobReader reader(*dispatcher_, *ledger_,
-                         {.refusal = RefusalOfSubmissions(), .janitor = janitor_.View()});
-  for (const Read& read : reads) {
+  const JobReader reader(
+      *dispatcher_, *ledger_,
+      {.refusal = RefusalOfSubmissions(), .janitor = janitor_.View(), .now = ReadClock()});
+  for (Read& read : reads) {
+    const std::string id = read.request.id;
     Message reply;
     try {
-      reply = reader.Answer(read.request, ReadClock());
+      reply = reader.Answer(std::move(read.request));
     } catch (const Error& error) {
-      // The job of a repeated submission was in the commit that failed.
-      const bool lost = suspension_ && read.request.type == message::kSubmit;
-      reply = ErrorReply(read.request.id, lost ? suspension_->cause : error);
+      reply = ErrorReply(id, error);
     } catch (const std::exception& error) {
       LogError("a read was not expected to fail so", {{"error", error.what()}});
-      reply = ErrorReply(read.request.id, Error(ErrorCode::kInternal, error.what()));
+      reply = ErrorReply(id, Error(ErrorCode::kInternal, error.what()));
     }
     sockets_.Send(Door::kClient, read.peer, reply);
   }

@@ -2,15 +2,18 @@
 
 #include <filesystem>
 #include <memory>
+#include <utility>
+#include <variant>
 
 #include "core/base/failpoint.h"
 #include "core/base/log.h"
+#include "core/model/messages/body.h"
 
 namespace millrace::broker {
 namespace {
 
-// What a file operation threw, as an Error: the store throws its own, the file system library the
-// other kind.
+// Runs a file operation and returns the error that it throws, be it the store's own or one of the
+// file system library.
 template <typename Operation>
 std::optional<Error> ErrorOf(Operation operation) {
   try {
@@ -38,7 +41,9 @@ std::vector<std::string> EffectRunner::Send(const std::vector<Effect>& effects) 
         LogDebug("reply dropped, its client is gone", {{"type", reply->message.type}});
       }
     } else if (const auto* announce = std::get_if<Announce>(&effect)) {
-      sockets_.Publish(announce->topic, announce->body);
+      std::visit(
+          [this](const auto& event) { sockets_.Publish(event.kType, message::ToJson(event)); },
+          announce->event);
     } else if (const auto* warn = std::get_if<Warn>(&effect)) {
       LogWarning(warn->text, warn->fields);
     }
@@ -59,11 +64,11 @@ bool EffectRunner::SendToInstance(const SendToWorker& send) {
   return result == SendResult::kFull;
 }
 
-void EffectRunner::Store(const std::vector<Effect>& effects, Dispatcher& dispatcher,
-                         const std::function<Now()>& now, const Report& report) {
+std::vector<EffectResult> EffectRunner::Store(const std::vector<Effect>& effects) {
+  std::vector<EffectResult> results;
   for (const Effect& effect : effects) {
     if (const auto* publish = std::get_if<PublishOutputs>(&effect)) {
-      report(Publish(*publish, dispatcher, now));
+      results.push_back(Publish(*publish));
     } else if (const auto* bury = std::get_if<Bury>(&effect)) {
       BeginBurial(*bury);
     } else if (const auto* discard = std::get_if<DiscardWork>(&effect)) {
@@ -72,10 +77,10 @@ void EffectRunner::Store(const std::vector<Effect>& effects, Dispatcher& dispatc
       BeginRemoval(*removal);
     }
   }
+  return results;
 }
 
-Outcome EffectRunner::Publish(const PublishOutputs& publish, Dispatcher& dispatcher,
-                              const std::function<Now()>& now) {
+EffectResult EffectRunner::Publish(const PublishOutputs& publish) {
   bool there = false;
   std::optional<Error> error = ErrorOf([&] {
     Failpoint("broker.before_publish");
@@ -85,42 +90,50 @@ Outcome EffectRunner::Publish(const PublishOutputs& publish, Dispatcher& dispatc
   if (!error && !there) {
     error = Error(ErrorCode::kOutputNotFound, "the files that the worker reported are gone");
   }
-  if (!error) return dispatcher.OnPublished(publish.task_id, publish.fence, now());
+  if (!error) return Published{.task_id = publish.task_id, .fence = publish.fence};
   LogError("outputs not published", {{"job", publish.job_id},
                                      {"task", publish.task_id},
                                      {"fence", publish.fence},
                                      {"error", ToJson(*error)}});
-  return dispatcher.OnPublishFailed(publish.task_id, publish.fence, *error, now());
+  return PublishFailed{
+      .task_id = publish.task_id, .fence = publish.fence, .error = *std::move(error)};
 }
 
 void EffectRunner::BeginBurial(const Bury& bury) {
-  if (!burying_.insert(bury.letter.job_id).second) return;
-  const auto burial = std::make_shared<Burial>(Burial{bury.letter.job_id, std::nullopt});
+  const std::string& job_id = bury.letter.job_id;
+  if (!burying_.insert(job_id).second) return;
+  // Written by the file thread, read by the loop's once that is done.
+  const auto error = std::make_shared<std::optional<Error>>();
   files_.Post(
-      [this, burial, letter = bury.letter](const std::stop_token& stop) mutable {
+      [this, error, letter = bury.letter](const std::stop_token& stop) mutable {
         letter.abandon = stop;
-        burial->error = ErrorOf([&] {
+        *error = ErrorOf([&] {
           Failpoint("broker.before_dead_letter");
           media_.WriteDeadLetter(letter);
           Failpoint("broker.after_dead_letter");
         });
       },
-      [this, burial] { buried_.push_back(std::move(*burial)); });
+      [this, error, job_id] { EndBurial(job_id, *error); });
 }
 
-void EffectRunner::TakeBuried(Dispatcher& dispatcher, const std::function<Now()>& now,
-                              const Report& report) {
-  for (const Burial& burial : std::exchange(buried_, {})) {
-    const std::string& job = burial.job_id;
-    burying_.erase(job);
-    if (burial.error) {
-      LogError("dead letter not written", {{"job", job}, {"error", ToJson(*burial.error)}});
-      report(dispatcher.OnBuryFailed(job, now()));
-    } else {
-      LogWarning("job is dead", {{"job", job}, {"folder", media_.DeadLetterFolder(job).string()}});
-      report(dispatcher.OnBuried(job, now()));
-    }
+void EffectRunner::EndBurial(const std::string& job_id, const std::optional<Error>& error) {
+  if (error) {
+    LogError("dead letter not written", {{"job", job_id}, {"error", ToJson(*error)}});
+    buried_.emplace_back(BuryFailed{.job_id = job_id});
+  } else {
+    LogWarning("job is dead",
+               {{"job", job_id}, {"folder", media_.DeadLetterFolder(job_id).string()}});
+    buried_.emplace_back(Buried{.job_id = job_id});
   }
+}
+
+std::vector<EffectResult> EffectRunner::TakeBuried() {
+  std::vector<EffectResult> taken = std::exchange(buried_, {});
+  for (const EffectResult& result : taken) {
+    if (const auto* buried = std::get_if<Buried>(&result)) burying_.erase(buried->job_id);
+    if (const auto* failed = std::get_if<BuryFailed>(&result)) burying_.erase(failed->job_id);
+  }
+  return taken;
 }
 
 void EffectRunner::BeginDiscard(const DiscardWork& discard) {

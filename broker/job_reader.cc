@@ -1,6 +1,9 @@
 #include "broker/job_reader.h"
 
 #include <algorithm>
+#include <iterator>
+#include <string_view>
+#include <vector>
 
 #include "broker/upkeep/dead_jobs.h"
 #include "core/base/fields.h"
@@ -14,7 +17,7 @@ constexpr int kMaxPageSize = 500;
 constexpr int kDefaultPageSize = 50;
 constexpr size_t kMaxTokenBytes = 512;
 constexpr size_t kMaxGroups = 500;
-constexpr size_t kMaxEvents = 500;
+constexpr int kMaxEvents = 500;
 
 std::vector<JobState> ParseStates(const nlohmann::json& json, Fields& fields) {
   std::vector<JobState> states;
@@ -45,11 +48,29 @@ std::optional<WallTime> ParseTimeField(Fields& fields, std::string_view key) {
   }
 }
 
+// Reads a page that fits into a message. Jobs differ in size by a factor of a thousand: a page that
+// would not fit is made shorter, and its token leads on from there. `read` takes a filter and
+// returns the page, `items_of` the JSON list in it.
+template <typename Filter, typename Read, typename ItemsOf>
+auto ReadPageThatFits(Filter filter, Read read, ItemsOf items_of) {
+  for (;; filter.page_size /= 2) {
+    auto page = read(filter);
+    if (filter.page_size == 1 || ToText(items_of(page)).size() <= kMaxBodyBytes / 2) return page;
+  }
+}
+
+// The replies that are views are passed on as they are.
+nlohmann::json BodyOf(nlohmann::json view) { return view; }
+template <message::Body T>
+nlohmann::json BodyOf(const T& reply) {
+  return message::ToJson(reply);
+}
+
 }  // namespace
 
-JobFilter ParseJobFilter(const nlohmann::json& body) {
+JobFilter ParseJobFilter(const nlohmann::json& json) {
   std::vector<FieldError> errors;
-  Fields fields(body, "", errors);
+  Fields fields(json, "", errors);
   JobFilter filter;
   if (const auto* states = fields.Raw("states")) filter.states = ParseStates(*states, fields);
   if (const auto* labels = fields.Raw("labels")) {
@@ -81,118 +102,181 @@ JobFilter ParseJobFilter(const nlohmann::json& body) {
   return filter;
 }
 
-Message JobReader::Answer(const Message& request, Now now) const {
-  return {.type = std::string(message::kOk), .id = request.id, .body = BodyFor(request, now)};
+std::optional<EndedJob> ReadEndedJob(Ledger& ledger, const std::string& job_id) {
+  std::optional<Job> job = ledger.FindJob(job_id);
+  if (!job) return std::nullopt;
+  const int last_attempt = ledger.LastAttemptNumber(job_id, job->generation);
+  return EndedJob{.job = *std::move(job), .last_attempt = last_attempt};
 }
 
-nlohmann::json JobReader::BodyFor(const Message& request, Now now) const {
-  const std::string_view type = request.type;
-  const nlohmann::json& body = request.body;
-  const auto job_id = [&] { return body.at("job_id").get<std::string>(); };
-  if (type == message::kGetJob) return ReadJob(job_id());
-  if (type == message::kSubmit) return RepeatSubmit(body);
-  if (type == message::kCancel) RefuseCancel(job_id());
-  if (type == message::kListJobs) return ListJobs(body);
-  if (type == message::kAttempts) return Attempts(job_id());
-  if (type == message::kEvents) return Events(body);
-  if (type == message::kQueue) return Queue(now);
-  if (type == message::kWorkers) return dispatcher_.WorkersView(now);
-  if (type == message::kDeadLetters) return ListDeadLetters(body);
-  if (type == message::kDeadLetterGroups) return GroupDeadLetters(body);
-  if (type == message::kGetDeadLetter) return ReadDeadLetter(job_id());
-  if (type == message::kGetRedrive) return {{"redrive", ReadRedrive(body.at("redrive_id"))}};
-  if (type == message::kRedriveMany) return RedriveMany(body);
-  if (type == message::kPurgeMany) return PurgeMany(body);
-  return Ping();
+template <typename Request>
+nlohmann::json JobReader::BodyFor(nlohmann::json request) const {
+  return BodyOf(Reply(message::Read<Request>(std::move(request))));
 }
 
-nlohmann::json JobReader::RepeatSubmit(const nlohmann::json& body) const {
-  const std::string key = body.value("idempotency_key", "");
-  if (!key.empty()) {
-    if (const std::optional<Job> job = ledger_.FindJobByKey(key)) {
-      if (job->request_fingerprint != body.value("fingerprint", "")) {
-        throw Error(ErrorCode::kIdempotencyConflict,
-                    "the key was used for another request, which made job " + job->id,
-                    {{"job", job->id}});
-      }
-      return {{"job", ReadJob(job->id)["job"]}};
-    }
+struct JobReader::Row {
+  std::string_view type;
+  nlohmann::json (JobReader::*body_for)(nlohmann::json request) const;
+};
+
+const JobReader::Row JobReader::kRows[] = {
+    {message::kGetJob, &JobReader::BodyFor<message::GetJob>},
+    {message::kCancel, &JobReader::BodyFor<message::Cancel>},
+    {message::kListJobs, &JobReader::BodyFor<message::ListJobs>},
+    {message::kAttempts, &JobReader::BodyFor<message::Attempts>},
+    {message::kEvents, &JobReader::BodyFor<message::Events>},
+    {message::kQueue, &JobReader::BodyFor<message::Queue>},
+    {message::kWorkers, &JobReader::BodyFor<message::Workers>},
+    {message::kDeadLetters, &JobReader::BodyFor<message::DeadLetters>},
+    {message::kDeadLetterGroups, &JobReader::BodyFor<message::DeadLetterGroups>},
+    {message::kGetDeadLetter, &JobReader::BodyFor<message::GetDeadLetter>},
+    {message::kGetRedrive, &JobReader::BodyFor<message::GetRedrive>},
+    {message::kRedriveMany, &JobReader::BodyFor<message::RedriveMany>},
+    {message::kPurgeMany, &JobReader::BodyFor<message::PurgeMany>},
+    {message::kPing, &JobReader::BodyFor<message::Ping>},
+};
+
+Message JobReader::Answer(Message request) const {
+  const auto* row = std::ranges::find(kRows, request.type, &Row::type);
+  if (row == std::end(kRows)) {
+    throw Error(ErrorCode::kProtocolError, "there is no read of type '" + request.type + "'");
   }
-  return {{"job", ReadJob(body.at("job_id").get<std::string>())["job"]}};
+  return {.type = std::string(message::kOk),
+          .id = std::move(request.id),
+          .body = (this->*row->body_for)(std::move(request.body))};
 }
 
-nlohmann::json JobReader::Queue(Now now) const {
-  nlohmann::json view = dispatcher_.QueueView(now);
+message::GetJobReply JobReader::Reply(const message::GetJob& request) const {
+  const Job* live = dispatcher_.Find(request.job_id);
+  const Job job = live != nullptr ? *live : FindEnded(request.job_id);
+  return {.job = ViewOf(job), .published_fence = job.published_fence};
+}
+
+message::JobReply JobReader::Reply(const message::Cancel& request) const {
+  const Job job = FindEnded(request.job_id);
+  throw Error(ErrorCode::kJobFinished,
+              "job " + job.id + " has already ended: " + std::string(NameOf(job.state)),
+              {{"state", NameOf(job.state)}});
+}
+
+message::ListJobsReply JobReader::Reply(const message::ListJobs& request) const {
+  return ReadPageThatFits(
+      ParseJobFilter(request.filter),
+      [this](const JobFilter& filter) {
+        const JobPage page = ledger_.ListJobs(filter);
+        message::ListJobsReply reply{.next_page_token = page.next_page_token};
+        for (const Job& job : page.jobs) reply.jobs.push_back(ViewOf(job));
+        return reply;
+      },
+      [](const message::ListJobsReply& reply) -> const nlohmann::json& { return reply.jobs; });
+}
+
+message::AttemptsReply JobReader::Reply(const message::Attempts& request) const {
+  if (dispatcher_.Find(request.job_id) == nullptr) FindEnded(request.job_id);
+  message::AttemptsReply reply;
+  for (const Attempt& attempt : ledger_.AttemptsOf(request.job_id)) {
+    reply.attempts.push_back(ToJson(attempt));
+  }
+  return reply;
+}
+
+message::EventsReply JobReader::Reply(const message::Events& request) const {
+  if (request.limit < 1 || request.limit > kMaxEvents) {
+    throw Error({{"/limit", "must be a whole number from 1 to " + std::to_string(kMaxEvents)}});
+  }
+  const Job* live = dispatcher_.Find(request.job_id);
+  const JobState state = live != nullptr ? live->state : FindEnded(request.job_id).state;
+  // Reads one more than asked for, to know whether there are more.
+  const auto limit = static_cast<size_t>(request.limit);
+  std::vector<EventRecord> events = ledger_.EventsOf(request.job_id, request.after, limit + 1);
+  const bool all = events.size() <= limit;
+  if (!all) events.pop_back();
+  message::EventsReply reply{.ended = all && IsTerminal(state)};
+  for (const EventRecord& event : events) reply.events.push_back(MessageOf(event));
+  return reply;
+}
+
+nlohmann::json JobReader::Reply(const message::Queue&) const {
+  nlohmann::json view = dispatcher_.QueueView(facts_.now);
   view["dead_letters"] = ledger_.CountDeadLetters({});
   view["janitor"] = facts_.janitor;
   return view;
 }
 
-nlohmann::json JobReader::ListDeadLetters(const nlohmann::json& body) const {
-  DeadLetterFilter filter = ParseDeadLetterFilter(body);
-  // As for jobs: a page that would not fit into a message is made shorter.
-  for (;; filter.page_size /= 2) {
-    const DeadLetterPage page = ledger_.ListDeadLetters(filter);
-    nlohmann::json letters = nlohmann::json::array();
-    size_t bytes = 0;
-    for (const DeadLetterRecord& letter : page.letters) {
-      letters.push_back(ToJson(letter));
-      bytes += ToText(letters.back()).size();
-    }
-    if (bytes <= kMaxBodyBytes / 2 || filter.page_size == 1) {
-      return {{"dead_letters", std::move(letters)}, {"next_page_token", page.next_page_token}};
-    }
-  }
+nlohmann::json JobReader::Reply(const message::Workers&) const {
+  return dispatcher_.WorkersView(facts_.now);
 }
 
-nlohmann::json JobReader::GroupDeadLetters(const nlohmann::json& body) const {
-  nlohmann::json groups = nlohmann::json::array();
+message::DeadLettersReply JobReader::Reply(const message::DeadLetters& request) const {
+  return ReadPageThatFits(
+      ParseDeadLetterFilter(request.filter),
+      [this](const DeadLetterFilter& filter) {
+        const DeadLetterPage page = ledger_.ListDeadLetters(filter);
+        message::DeadLettersReply reply{.next_page_token = page.next_page_token};
+        for (const DeadLetterRecord& letter : page.letters) {
+          reply.dead_letters.push_back(ToJson(letter));
+        }
+        return reply;
+      },
+      [](const message::DeadLettersReply& reply) -> const nlohmann::json& {
+        return reply.dead_letters;
+      });
+}
+
+message::DeadLetterGroupsReply JobReader::Reply(const message::DeadLetterGroups& request) const {
+  message::DeadLetterGroupsReply reply;
   for (const DeadLetterGroup& group :
-       ledger_.DeadLetterGroups(ParseDeadLetterFilter(body), kMaxGroups)) {
-    groups.push_back(ToJson(group));
+       ledger_.DeadLetterGroups(ParseDeadLetterFilter(request.filter), kMaxGroups)) {
+    reply.groups.push_back(ToJson(group));
   }
-  return {{"groups", std::move(groups)}};
+  return reply;
 }
 
-nlohmann::json JobReader::ReadDeadLetter(const std::string& job_id) const {
-  const std::optional<DeadLetterRecord> letter = ledger_.FindDeadLetter(job_id);
+message::DeadLetterReply JobReader::Reply(const message::GetDeadLetter& request) const {
+  const std::optional<DeadLetterRecord> letter = ledger_.FindDeadLetter(request.job_id);
   if (!letter) {
-    throw Error(ErrorCode::kDeadLetterNotFound, "job " + job_id + " has no dead letter");
+    throw Error(ErrorCode::kDeadLetterNotFound, "job " + request.job_id + " has no dead letter");
   }
-  return {{"dead_letter", ToJson(*letter)}};
+  return {.dead_letter = ToJson(*letter)};
 }
 
-nlohmann::json JobReader::ReadRedrive(const std::string& redrive_id) const {
-  const std::optional<RedriveRecord> redrive = ledger_.FindRedrive(redrive_id);
-  if (!redrive) throw Error(ErrorCode::kRedriveNotFound, "there is no redrive " + redrive_id);
-  return ToJson(*redrive);
-}
-
-nlohmann::json JobReader::RedriveMany(const nlohmann::json& body) const {
-  const std::optional<RedriveRecord> redrive =
-      ledger_.FindRedrive(body.at("redrive_id").get<std::string>());
-  if (!redrive) return {{"count", CountOpen(body)}, {"redrive", nullptr}};
-  return {{"count", redrive->count}, {"redrive", ToJson(*redrive)}};
-}
-
-nlohmann::json JobReader::PurgeMany(const nlohmann::json& body) const {
-  if (!body.at("dry_run").get<bool>()) {
-    const auto purge = ledger_.FindPurge(body.at("purge_id").get<std::string>());
-    if (purge) return {{"count", purge->count}};
+message::GetRedriveReply JobReader::Reply(const message::GetRedrive& request) const {
+  const std::optional<RedriveRecord> redrive = ledger_.FindRedrive(request.redrive_id);
+  if (!redrive) {
+    throw Error(ErrorCode::kRedriveNotFound, "there is no redrive " + request.redrive_id);
   }
-  return {{"count", CountOpen(body)}};
+  return {.redrive = ToJson(*redrive)};
 }
 
-int64_t JobReader::CountOpen(const nlohmann::json& body) const {
-  DeadLetterFilter filter = ParseDeadLetterFilter(body.at("filter"));
-  filter.state = NameOf(DeadLetterRecord::State::kOpen);
-  return std::min(ledger_.CountDeadLetters(filter), static_cast<int64_t>(kMaxLettersAtOnce));
+message::RedriveManyReply JobReader::Reply(const message::RedriveMany& request) const {
+  const std::optional<RedriveRecord> redrive = ledger_.FindRedrive(request.redrive_id);
+  if (!redrive) return {.count = CountOpen(request.filter)};
+  return {.count = redrive->count, .redrive = ToJson(*redrive)};
+}
+
+message::PurgeManyReply JobReader::Reply(const message::PurgeMany& request) const {
+  if (!request.dry_run) {
+    if (const auto purge = ledger_.FindPurge(request.purge_id)) return {.count = purge->count};
+  }
+  return {.count = CountOpen(request.filter)};
+}
+
+message::Pong JobReader::Reply(const message::Ping&) const {
+  return {.version = std::string(kVersion),
+          .accepting = !facts_.refusal.has_value(),
+          .reason = facts_.refusal.value_or("")};
+}
+
+int64_t JobReader::CountOpen(const nlohmann::json& filter) const {
+  DeadLetterFilter open = ParseDeadLetterFilter(filter);
+  open.state = NameOf(DeadLetterRecord::State::kOpen);
+  return std::min(ledger_.CountDeadLetters(open), static_cast<int64_t>(kMaxLettersAtOnce));
 }
 
 Job JobReader::FindEnded(const std::string& job_id) const {
   std::optional<Job> job = ledger_.FindJob(job_id);
   if (!job) throw Error(ErrorCode::kJobNotFound, "there is no job " + job_id);
-  return std::move(*job);
+  return *std::move(job);
 }
 
 nlohmann::json JobReader::ViewOf(const Job& job) const {
@@ -200,68 +284,6 @@ nlohmann::json JobReader::ViewOf(const Job& job) const {
   LiveJob ended;
   ended.attempt = ledger_.LastAttemptNumber(job.id, job.generation);
   return JobView(job, ended);
-}
-
-nlohmann::json JobReader::ReadJob(const std::string& job_id) const {
-  const Job* live = dispatcher_.Find(job_id);
-  const Job job = live != nullptr ? *live : FindEnded(job_id);
-  return {{"job", ViewOf(job)}, {"published_fence", job.published_fence}};
-}
-
-nlohmann::json JobReader::ListJobs(const nlohmann::json& body) const {
-  JobFilter filter = ParseJobFilter(body);
-  // Jobs differ in size by a factor of a thousand. A page that would not fit into a message is
-  // made shorter; its token leads on from there.
-  for (;; filter.page_size /= 2) {
-    const JobPage page = ledger_.ListJobs(filter);
-    nlohmann::json jobs = nlohmann::json::array();
-    size_t bytes = 0;
-    for (const Job& job : page.jobs) {
-      jobs.push_back(ViewOf(job));
-      bytes += ToText(jobs.back()).size();
-    }
-    if (bytes <= kMaxBodyBytes / 2 || filter.page_size == 1) {
-      return {{"jobs", std::move(jobs)}, {"next_page_token", page.next_page_token}};
-    }
-  }
-}
-
-nlohmann::json JobReader::Attempts(const std::string& job_id) const {
-  if (dispatcher_.Find(job_id) == nullptr) FindEnded(job_id);
-  nlohmann::json attempts = nlohmann::json::array();
-  for (const Attempt& attempt : ledger_.AttemptsOf(job_id)) attempts.push_back(ToJson(attempt));
-  return {{"attempts", std::move(attempts)}};
-}
-
-nlohmann::json JobReader::Events(const nlohmann::json& body) const {
-  const auto& job_id = body.at("job_id").get_ref<const std::string&>();
-  const auto limit = body.at("limit").get<size_t>();
-  if (limit < 1 || limit > kMaxEvents) {
-    throw Error({{"/limit", "must be a whole number from 1 to " + std::to_string(kMaxEvents)}});
-  }
-  const Job* live = dispatcher_.Find(job_id);
-  const JobState state = live != nullptr ? live->state : FindEnded(job_id).state;
-  // One more than asked for tells whether these are the last.
-  std::vector<EventRecord> events =
-      ledger_.EventsOf(job_id, body.at("after").get<int64_t>(), limit + 1);
-  const bool all = events.size() <= limit;
-  if (!all) events.pop_back();
-  nlohmann::json list = nlohmann::json::array();
-  for (const EventRecord& event : events) list.push_back(ToJson(event));
-  return {{"events", std::move(list)}, {"ended", all && IsTerminal(state)}};
-}
-
-nlohmann::json JobReader::Ping() const {
-  return {{"version", kVersion},
-          {"accepting", !facts_.refusal.has_value()},
-          {"reason", facts_.refusal.value_or("")}};
-}
-
-void JobReader::RefuseCancel(const std::string& job_id) const {
-  const Job job = FindEnded(job_id);
-  throw Error(ErrorCode::kJobFinished,
-              "job " + job_id + " has already ended: " + std::string(NameOf(job.state)),
-              {{"state", NameOf(job.state)}});
 }
 
 }  // namespace millrace::broker

@@ -81,7 +81,8 @@ void AddSettings(SettingsParser& parser, Settings& settings) {
   AddKeepingSettings(parser, settings);
 }
 
-// Whether the broker that runs with these settings takes jobs; says so on standard output.
+// Asks the broker that runs with these settings whether it takes jobs, prints its answer, and
+// returns the exit status.
 int Ping(const Settings& settings) {
   constexpr std::chrono::seconds kPatience{3};
   const Message reply =
@@ -132,7 +133,7 @@ void CheckSettings(Settings& settings) {
   settings.dispatcher.max_queued = static_cast<size_t>(settings.max_queued);
 }
 
-// SIGTERM and SIGINT, from now on as a readable descriptor. Call it before threads start: they
+// Makes SIGTERM and SIGINT arrive as a readable descriptor. Call it before threads start: they
 // inherit that the signals are blocked.
 UniqueFd SignalsAsFile() {
   sigset_t signals;

@@ -6,38 +6,35 @@
 #include <string>
 #include <utility>
 
-#include "broker/dispatcher/message_body.h"
 #include "broker/dispatcher/report.h"
 #include "broker/dispatcher/size_prediction.h"
-#include "core/base/id.h"
+#include "core/model/messages/client_replies.h"
 
 namespace millrace::broker {
 namespace {
 
-struct Submission {
-  Job job;
-  std::chrono::milliseconds deadline{0};  // since 1970
-};
-
-Submission ReadSubmission(const Message& message, WallTime now) {
-  return ReadBody(message, [&](const nlohmann::json& body) {
-    Submission submission;
-    Job& job = submission.job;
-    body.at("job_id").get_to(job.id);
-    // Ids name folders.
-    if (!IsId(job.id, "job_")) throw Error(ErrorCode::kProtocolError, "not a job id: " + job.id);
-    job.request = JobRequestFromJson(body.at("request"));
-    job.input_facts = body.at("input_facts");
-    job.created_at = now;
-    job.idempotency_key = body.value("idempotency_key", "");
-    job.request_fingerprint = body.value("fingerprint", "");
-    submission.deadline = std::chrono::milliseconds(body.at("deadline_unix_ms").get<int64_t>());
-    return submission;
-  });
+JobRequest ReadRequest(const nlohmann::json& request) {
+  try {
+    return JobRequestFromJson(request);
+  } catch (const nlohmann::json::exception& error) {
+    throw Error(ErrorCode::kProtocolError, std::string("submit: ") + error.what());
+  }
 }
 
-bool IsPast(std::chrono::milliseconds deadline, WallTime now) {
-  return deadline < std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch());
+Job MakeJob(message::Submit submit, WallTime now) {
+  Job job;
+  job.id = std::move(submit.job_id);
+  job.request = ReadRequest(submit.request);
+  job.input_facts = std::move(submit.input_facts);
+  job.created_at = now;
+  job.idempotency_key = std::move(submit.idempotency_key);
+  job.request_fingerprint = std::move(submit.fingerprint);
+  return job;
+}
+
+bool IsPast(int64_t deadline_unix_ms, WallTime now) {
+  return std::chrono::milliseconds(deadline_unix_ms) <
+         std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch());
 }
 
 Error IdempotencyConflict(const std::string& job_id) {
@@ -66,29 +63,36 @@ Error StorageFull(int64_t free_bytes, int64_t reserved_bytes, int64_t min_free_b
 
 }  // namespace
 
-void Admission::OnSubmit(Draft& draft, const ReplyTo& to, const Message& message) {
-  Submission submission = ReadSubmission(message, draft.now().wall);
-  Job& job = submission.job;
-  // A repeated submission is answered as the first one was, even too late or while draining.
-  if (const JobEntry* known = state_.jobs.Find(job.id)) {
-    draft.Reply(to, {{"job", parts_.aggregator.ViewOf(*known)}});
-    return;
-  }
-  if (const JobEntry* known = state_.jobs.FindByKey(job.idempotency_key)) {
-    if (known->job.request_fingerprint == job.request_fingerprint) {
-      draft.Reply(to, {{"job", parts_.aggregator.ViewOf(*known)}});
-    } else {
-      draft.Refuse(to, IdempotencyConflict(known->job.id));
-    }
-    return;
-  }
-  if (IsPast(submission.deadline, draft.now().wall)) {
+void Admission::OnSubmit(Draft& draft, const ReplyTo& to, message::Submit submit,
+                         const std::optional<EndedJob>& ended) {
+  // First: a repetition is answered as the first submission was, even late or while draining.
+  if (Repeat(draft, to, submit, ended)) return;
+  const bool late = IsPast(submit.deadline_unix_ms, draft.now().wall);
+  Job job = MakeJob(std::move(submit), draft.now().wall);
+  if (late) {
     draft.Refuse(to, Error(ErrorCode::kDeadlineExceeded, "the submission came after its deadline"));
   } else if (auto refusal = RefusalOf(1, PredictOutputBytes(job), draft.now().monotonic)) {
     draft.Refuse(to, *refusal);
   } else {
     Admit(draft, to, std::move(job));
   }
+}
+
+bool Admission::Repeat(Draft& draft, const ReplyTo& to, const message::Submit& submit,
+                       const std::optional<EndedJob>& ended) const {
+  const JobEntry* live = state_.jobs.Find(submit.job_id);
+  if (live == nullptr) live = state_.jobs.FindByKey(submit.idempotency_key);
+  if (live == nullptr && !ended) return false;
+  const Job& job = live != nullptr ? live->job : ended->job;
+  if (job.id != submit.job_id && job.request_fingerprint != submit.fingerprint) {
+    draft.Refuse(to, IdempotencyConflict(job.id));
+  } else {
+    draft.Reply(
+        to, message::JobReply{.job = live != nullptr
+                                         ? parts_.aggregator.ViewOf(*live)
+                                         : JobView(ended->job, {.attempt = ended->last_attempt})});
+  }
+  return true;
 }
 
 void Admission::Admit(Draft& draft, const ReplyTo& to, Job job) {
@@ -104,7 +108,7 @@ void Admission::Admit(Draft& draft, const ReplyTo& to, Job job) {
   }
   // Before the reply, which says so if the job runs at once.
   parts_.leases.FillSlots(draft);
-  draft.Reply(to, {{"job", parts_.aggregator.ViewOf(entry)}});
+  draft.Reply(to, message::JobReply{.job = parts_.aggregator.ViewOf(entry)});
 }
 
 void Admission::Queue(JobEntry& entry) {
@@ -125,10 +129,8 @@ void Admission::BuryPoison(Draft& draft, JobEntry& entry, const std::string& vic
   }
 }
 
-void Admission::OnCancel(Draft& draft, const ReplyTo& to, const Message& message) {
-  const std::string job_id = ReadBody(
-      message, [](const nlohmann::json& body) { return body.at("job_id").get<std::string>(); });
-  JobEntry* entry = state_.jobs.Find(job_id);
+void Admission::OnCancel(Draft& draft, const ReplyTo& to, const message::Cancel& cancel) {
+  JobEntry* entry = state_.jobs.Find(cancel.job_id);
   if (entry == nullptr) {
     draft.Refuse(to, Error(ErrorCode::kJobNotFound, "there is no such job"));
     return;
@@ -144,7 +146,7 @@ void Admission::OnCancel(Draft& draft, const ReplyTo& to, const Message& message
     return;
   }
   if (entry->job.state != JobState::kCancelling) parts_.lifecycle.Cancel(draft, *entry);
-  draft.Reply(to, {{"job", parts_.aggregator.ViewOf(*entry)}});
+  draft.Reply(to, message::JobReply{.job = parts_.aggregator.ViewOf(*entry)});
 }
 
 std::optional<Error> Admission::RefusalOf(size_t count, int64_t bytes, MonotonicTime now) const {

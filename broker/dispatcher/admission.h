@@ -9,6 +9,7 @@
 #include "broker/dispatcher/lifecycle.h"
 #include "broker/dispatcher/options.h"
 #include "broker/dispatcher/state.h"
+#include "core/model/messages/client.h"
 
 namespace millrace::broker {
 
@@ -26,13 +27,19 @@ class Admission {
  public:
   explicit Admission(AdmissionParts parts) : parts_(parts), state_(parts.state) {}
 
-  void OnSubmit(Draft& draft, const ReplyTo& to, const Message& message);
-  void OnCancel(Draft& draft, const ReplyTo& to, const Message& message);
+  // Makes a job, or answers with the one that an earlier submission of the same id or idempotency
+  // key has made. `ended`: that job, if it has ended and only the ledger has it.
+  void OnSubmit(Draft& draft, const ReplyTo& to, message::Submit submit,
+                const std::optional<EndedJob>& ended);
+  void OnCancel(Draft& draft, const ReplyTo& to, const message::Cancel& cancel);
 
   // Returns why `count` more jobs with outputs of `bytes` are not taken now; nullopt: they are.
   std::optional<Error> RefusalOf(size_t count, int64_t bytes, MonotonicTime now) const;
 
  private:
+  // Answers a submission that repeats an earlier one. Returns false if it is a new one.
+  bool Repeat(Draft& draft, const ReplyTo& to, const message::Submit& submit,
+              const std::optional<EndedJob>& ended) const;
   void Admit(Draft& draft, const ReplyTo& to, Job job);
   // Puts the tasks of a new job in line.
   void Queue(JobEntry& entry);

@@ -1,6 +1,7 @@
 #include "broker/dispatcher/dispatcher.h"
 
 #include <utility>
+#include <variant>
 
 #include "broker/dispatcher/report.h"
 #include "broker/dispatcher/views.h"
@@ -69,43 +70,41 @@ Outcome Dispatcher::Resume(Now now) {
   });
 }
 
-Outcome Dispatcher::OnClient(const std::string& route, const Message& message, Now now) {
-  const ReplyTo to{.route = route, .request_id = message.id};
-  return Decided(now, [&](Draft& draft) {
-    if (message.type == message::kSubmit) {
-      admission_.OnSubmit(draft, to, message);
-    } else if (message.type == message::kCancel) {
-      admission_.OnCancel(draft, to, message);
-    } else if (message.type == message::kProbe) {
-      probes_.OnProbe(draft, to, message);
-    } else {
-      throw Error(ErrorCode::kProtocolError, "not a client's message: " + message.type);
-    }
-  });
+Outcome Dispatcher::OnSubmit(const ReplyTo& to, message::Submit submit,
+                             const std::optional<EndedJob>& ended, Now now) {
+  return Decided(now,
+                 [&](Draft& draft) { admission_.OnSubmit(draft, to, std::move(submit), ended); });
 }
 
-Outcome Dispatcher::OnRedrive(const std::string& route, const Message& message,
-                              std::vector<DeadJob> jobs, Now now) {
-  const ReplyTo to{.route = route, .request_id = message.id};
-  return Decided(now, [&](Draft& draft) {
-    if (message.type == message::kRedrive) {
-      redrives_.OnRedrive(draft, to, message, std::move(jobs));
-    } else {
-      redrives_.OnRedriveMany(draft, to, message, std::move(jobs));
-    }
-  });
+Outcome Dispatcher::OnCancel(const ReplyTo& to, const message::Cancel& cancel, Now now) {
+  return Decided(now, [&](Draft& draft) { admission_.OnCancel(draft, to, cancel); });
 }
 
-Outcome Dispatcher::OnPurge(const std::string& route, const Message& message,
-                            std::vector<DeadJob> jobs, Now now) {
-  const ReplyTo to{.route = route, .request_id = message.id};
-  return Decided(now, [&](Draft& draft) {
-    if (message.type == message::kPurge) {
-      letters_.OnPurge(draft, to, message, std::move(jobs));
-    } else {
-      letters_.OnPurgeMany(draft, to, message, std::move(jobs));
-    }
-  });
+Outcome Dispatcher::OnProbe(const ReplyTo& to, message::Probe probe, Now now) {
+  return Decided(now, [&](Draft& draft) { probes_.OnProbe(draft, to, std::move(probe)); });
+}
+
+Outcome Dispatcher::OnDead(const ReplyTo& to, const message::Redrive& redrive,
+                           std::vector<DeadJob> jobs, Now now) {
+  return Decided(now,
+                 [&](Draft& draft) { redrives_.OnRedrive(draft, to, redrive, std::move(jobs)); });
+}
+
+Outcome Dispatcher::OnDead(const ReplyTo& to, const message::RedriveMany& redrive,
+                           std::vector<DeadJob> jobs, Now now) {
+  return Decided(
+      now, [&](Draft& draft) { redrives_.OnRedriveMany(draft, to, redrive, std::move(jobs)); });
+}
+
+Outcome Dispatcher::OnDead(const ReplyTo& to, const message::Purge& purge,
+                           std::vector<DeadJob> jobs, Now now) {
+  return Decided(now, [&](Draft& draft) { letters_.OnPurge(draft, to, purge, std::move(jobs)); });
+}
+
+Outcome Dispatcher::OnDead(const ReplyTo& to, const message::PurgeMany& purge,
+                           std::vector<DeadJob> jobs, Now now) {
+  return Decided(now,
+                 [&](Draft& draft) { letters_.OnPurgeMany(draft, to, purge, std::move(jobs)); });
 }
 
 Outcome Dispatcher::OnDeadLoaded(const LoadDead& asked, std::vector<DeadJob> jobs, Now now) {
@@ -116,31 +115,19 @@ Outcome Dispatcher::OnExpired(std::vector<DeadJob> jobs, Now now) {
   return Decided(now, [&](Draft& draft) { letters_.OnExpired(draft, std::move(jobs)); });
 }
 
-Outcome Dispatcher::OnWorker(const std::string& peer, const Message& message, Now now,
-                             Heard heard) {
-  return Decided(now, [&](Draft& draft) { workers_.OnMessage(draft, peer, message, heard); });
+Outcome Dispatcher::OnWorker(const std::string& instance, Message message, Now now, Heard heard) {
+  return Decided(
+      now, [&](Draft& draft) { workers_.OnMessage(draft, instance, std::move(message), heard); });
 }
 
-Outcome Dispatcher::OnWorkerGone(const std::string& peer, Now now) {
-  return Decided(now, [&](Draft& draft) { workers_.OnConnectionClosed(draft, peer); });
+Outcome Dispatcher::OnWorkerGone(const std::string& instance, Now now) {
+  return Decided(now, [&](Draft& draft) { workers_.OnConnectionClosed(draft, instance); });
 }
 
-Outcome Dispatcher::OnPublished(const std::string& task_id, Fence fence, Now now) {
-  return Decided(now, [&](Draft& draft) { lifecycle_.OnPublished(draft, task_id, fence); });
-}
-
-Outcome Dispatcher::OnPublishFailed(const std::string& task_id, Fence fence, const Error& error,
-                                    Now now) {
-  return Decided(now,
-                 [&](Draft& draft) { lifecycle_.OnPublishFailed(draft, task_id, fence, error); });
-}
-
-Outcome Dispatcher::OnBuried(const std::string& job_id, Now now) {
-  return Decided(now, [&](Draft& draft) { lifecycle_.OnBuried(draft, job_id); });
-}
-
-Outcome Dispatcher::OnBuryFailed(const std::string& job_id, Now now) {
-  return Decided(now, [&](Draft& draft) { lifecycle_.OnBuryFailed(draft, job_id); });
+Outcome Dispatcher::OnResult(const EffectResult& result, Now now) {
+  return Decided(now, [&](Draft& draft) {
+    std::visit([&](const auto& one) { lifecycle_.OnResult(draft, one); }, result);
+  });
 }
 
 Outcome Dispatcher::OnTick(Now now) {

@@ -21,6 +21,7 @@
 #include "broker/dispatcher/state.h"
 #include "broker/dispatcher/workers.h"
 #include "core/base/clock.h"
+#include "core/model/messages/client.h"
 
 namespace millrace::broker {
 
@@ -32,9 +33,9 @@ namespace millrace::broker {
 // somebody wants something of them. The collaborators decide; every call has one of them do so and
 // then fills the slots that are free.
 //
-// Every method is total: a message that does not fit the state is answered (lease_lost, an error),
-// never thrown. The loop has already checked shapes, so that bodies have the fields of
-// docs/protocol.md; a wrong one makes an Error{kProtocolError}, thrown before anything changed.
+// Every method is total: a message that does not fit the state is answered (lease_lost, an error).
+// Only a body that is not as docs/protocol.md says throws, Error{kProtocolError}, before anything
+// has changed.
 class Dispatcher {
  public:
   // Takes over where an earlier broker stopped.
@@ -45,57 +46,61 @@ class Dispatcher {
   // Takes up what an earlier broker had begun. Call it once, first.
   Outcome Resume(Now now);
 
-  // A client's submit, cancel or probe; the reply goes to `route`.
-  Outcome OnClient(const std::string& route, const Message& message, Now now);
-  // A client's redrive or redrive_many, with the jobs that it names: the one, or all whose open
-  // letters the filter finds, oldest first. They are judged by what the ledger says of them: a
-  // redrive of one that cannot be redriven (any more) is answered, among many it is left out. A
-  // redrive_many or purge_many whose id the ledger has already is not handed here but answered from
-  // there. REQUIRES: earlier decisions have been committed, so that `jobs` is as the dispatcher
-  // left it. This holds for each method that takes dead jobs.
-  Outcome OnRedrive(const std::string& route, const Message& message, std::vector<DeadJob> jobs,
-                    Now now);
-  // A client's purge or purge_many, likewise.
-  Outcome OnPurge(const std::string& route, const Message& message, std::vector<DeadJob> jobs,
-                  Now now);
+  // Requests of clients; the reply goes to `to`. `ended` is the job that an earlier submission of
+  // the same id or idempotency key made, if it has ended: only the ledger has it.
+  Outcome OnSubmit(const ReplyTo& to, message::Submit submit, const std::optional<EndedJob>& ended,
+                   Now now);
+  Outcome OnCancel(const ReplyTo& to, const message::Cancel& cancel, Now now);
+  Outcome OnProbe(const ReplyTo& to, message::Probe probe, Now now);
+
+  // Requests about dead jobs, with the jobs that they name: the one, or all whose open letters the
+  // filter finds, oldest first. A job that cannot be redriven or purged (any more) is refused with
+  // the reason if it is the only one, and left out among many. The loop answers a repeated
+  // redrive_many or purge_many from the ledger and does not hand it on.
+  //
+  // REQUIRES: earlier decisions have been committed, so that `jobs` is as the dispatcher left it.
+  // This holds for each method that takes jobs of the ledger.
+  Outcome OnDead(const ReplyTo& to, const message::Redrive& redrive, std::vector<DeadJob> jobs,
+                 Now now);
+  Outcome OnDead(const ReplyTo& to, const message::RedriveMany& redrive, std::vector<DeadJob> jobs,
+                 Now now);
+  Outcome OnDead(const ReplyTo& to, const message::Purge& purge, std::vector<DeadJob> jobs,
+                 Now now);
+  Outcome OnDead(const ReplyTo& to, const message::PurgeMany& purge, std::vector<DeadJob> jobs,
+                 Now now);
   // The answer to LoadDead.
   Outcome OnDeadLoaded(const LoadDead& asked, std::vector<DeadJob> jobs, Now now);
-  // These letters have been kept for as long as they should be: they leave the queue as `expired`
-  // and their folders are removed. Jobs without an open letter are left out.
+  // Closes letters that have been kept long enough, as `expired`, and removes their folders. Leaves
+  // out jobs without an open letter.
   Outcome OnExpired(std::vector<DeadJob> jobs, Now now);
 
-  // Any message of a worker; `peer` is the instance id by which SendToWorker addresses it. Last
-  // words count for what they say, but a worker that is gone stays so and is given nothing.
-  Outcome OnWorker(const std::string& peer, const Message& message, Now now,
+  // Any message of a worker. A late one (Heard::kLate) counts for what it says, but does not make a
+  // worker that is gone available again.
+  Outcome OnWorker(const std::string& instance, Message message, Now now,
                    Heard heard = Heard::kNow);
-  // The connection of a worker was seen to close. It is given nothing until it is heard again; if
-  // it is not within `reconnect`, it is forgotten, and its tasks are requeued. Idempotent until the
-  // worker is heard again.
-  Outcome OnWorkerGone(const std::string& peer, Now now);
+  // The connection of a worker has closed. The worker is given nothing until it is heard again; if
+  // that takes longer than `reconnect`, it is forgotten and its tasks are requeued. Idempotent
+  // until the worker is heard again.
+  Outcome OnWorkerGone(const std::string& instance, Now now);
 
-  // The loop's reports on effects.
-  Outcome OnPublished(const std::string& task_id, Fence fence, Now now);
-  // The files are gone, or storage failed; `error` says which.
-  Outcome OnPublishFailed(const std::string& task_id, Fence fence, const Error& error, Now now);
-  Outcome OnBuried(const std::string& job_id, Now now);
-  Outcome OnBuryFailed(const std::string& job_id, Now now);
+  // The result of an effect. One that comes too late changes nothing.
+  Outcome OnResult(const EffectResult& result, Now now);
 
   // Expires leases, ends waits, forgets silent workers. Call it at NextDeadline() or later.
   Outcome OnTick(Now now);
-  // When OnTick has something to do; nullopt: only when something else happens first.
+  // Returns when to call OnTick next; nullopt: not before something else happens.
   std::optional<MonotonicTime> NextDeadline() const;
 
-  // How much room the media store has now; the loop says so now and then. nullopt: not known.
+  // Tells the room on the media store's disk; nullopt: not known.
   void SetDisk(std::optional<int64_t> free_bytes) { state_.free_bytes = free_bytes; }
 
-  // No new leases are given and submissions are refused with `draining`.
+  // From now on gives no leases and refuses submissions with `draining`.
   void StartDraining() { state_.draining = true; }
 
   // Returns a job in memory; nullptr if it has ended or never was.
   const Job* Find(const std::string& job_id) const;
   LiveJob Live(const std::string& job_id) const;
-  // The job in memory that was submitted under this idempotency key; nullptr: there is none. A
-  // submit under the key of a job in memory goes to OnClient, which answers it.
+  // The same, of the job that was submitted under this idempotency key.
   const Job* FindByKey(const std::string& key) const;
   // True if a work folder is still needed: by a lease, for publishing, or by a failed attempt whose
   // job has not ended. Any other may be removed.
@@ -105,7 +110,7 @@ class Dispatcher {
   nlohmann::json WorkersView(Now now) const;
 
  private:
-  // Has `decide` decide, then gives out what can be given out.
+  // Calls `decide` with a draft, then fills the slots that are free.
   template <typename Decide>
   Outcome Decided(Now now, Decide decide);
 

@@ -65,35 +65,19 @@ int64_t Draft::Append(const Job& job, JobEvent event) {
                      .event = event,
                      .state = job.state,
                      .at = now_.wall});
-  Announce(topic::kJob, ToJson(events_.back()));
+  Announce(MessageOf(events_.back()));
   return state_.last_sequence;
 }
 
-void Draft::Send(const std::string& instance, std::string_view type, std::string message_id,
-                 nlohmann::json body) {
-  Add(SendToWorker{
-      .instance = instance,
-      .message = {
-          .type = std::string(type), .id = std::move(message_id), .body = std::move(body)}});
+void Draft::Refuse(const ReplyTo& client, const Error& error) {
+  Add(ReplyToClient{.route = client.route, .message = ErrorReply(client.request_id, error)});
 }
 
-void Draft::Reply(const ReplyTo& to, nlohmann::json body) {
-  Add(ReplyToClient{
-      .route = to.route,
-      .message = {
-          .type = std::string(message::kOk), .id = to.request_id, .body = std::move(body)}});
-}
-
-void Draft::Refuse(const ReplyTo& to, const Error& error) {
-  Add(ReplyToClient{.route = to.route, .message = ErrorReply(to.request_id, error)});
-}
-
-void Draft::Announce(std::string_view topic, nlohmann::json body) {
-  Add(broker::Announce{.topic = std::string(topic), .body = std::move(body)});
-}
+void Draft::Announce(Event event) { Add(broker::Announce{.event = std::move(event)}); }
 
 void Draft::AnnounceWorker(const std::string& name, std::string_view event) {
-  Announce(topic::kWorker, {{"worker", name}, {"event", event}, {"at", FormatTime(now_.wall)}});
+  Announce(message::WorkerEvent{
+      .worker = name, .event = std::string(event), .at = FormatTime(now_.wall)});
 }
 
 void Draft::Add(Effect effect) { effects_.push_back(std::move(effect)); }

@@ -3,10 +3,12 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "broker/dispatcher/outcome.h"
 #include "broker/dispatcher/state.h"
+#include "core/model/messages/body.h"
 
 namespace millrace::broker {
 
@@ -37,11 +39,23 @@ class Draft {
   // Returns its sequence number.
   int64_t Append(const Job& job, JobEvent event);
 
-  void Send(const std::string& instance, std::string_view type, std::string message_id,
-            nlohmann::json body);
-  void Reply(const ReplyTo& to, nlohmann::json body);
-  void Refuse(const ReplyTo& to, const Error& error);
-  void Announce(std::string_view topic, nlohmann::json body);
+  // Sends a body of core/model/messages/worker_orders.h; the id of the message is empty unless it
+  // answers one.
+  template <message::WholeBody T>
+  void Send(const std::string& instance, const T& body, std::string message_id = "") {
+    Add(SendToWorker{.instance = instance, .message = message::Write(body, std::move(message_id))});
+  }
+  template <message::WholeBody T>
+  void Answer(const ReplyTo& worker, const T& body) {
+    Send(worker.route, body, worker.request_id);
+  }
+  // Replies with a body of core/model/messages/client_replies.h.
+  template <message::WholeBody T>
+  void Reply(const ReplyTo& client, const T& body) {
+    Add(ReplyToClient{.route = client.route, .message = message::Write(body, client.request_id)});
+  }
+  void Refuse(const ReplyTo& client, const Error& error);
+  void Announce(Event event);
   void AnnounceWorker(const std::string& name, std::string_view event);
   void Add(Effect effect);
 

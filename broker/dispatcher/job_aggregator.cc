@@ -10,8 +10,8 @@
 namespace millrace::broker {
 namespace {
 
-// The state of a job whose tasks are in these states: that of the first row of which it has a task.
-// A job without any of them is done.
+// The state of a job: that of the first row whose task state one of its tasks is in. If none is,
+// all tasks are done.
 struct StateRow {
   TaskState task;
   JobState job;
@@ -36,7 +36,7 @@ JobState StateOf(const JobEntry& entry) {
   return JobState::kPublishing;
 }
 
-// The event that leads from one state of a job to another. No two do.
+// Returns the event that leads from one state of a job to another; there is at most one.
 JobEvent EventBetween(JobState from, JobState to) {
   static constexpr auto kEvents = std::to_array<JobEvent>(
       {JobEvent::kStart, JobEvent::kRequeue, JobEvent::kRetry, JobEvent::kDue, JobEvent::kPublish,
@@ -48,7 +48,7 @@ JobEvent EventBetween(JobState from, JobState to) {
                          std::string(NameOf(to)));
 }
 
-// Progress without what is true only while something runs.
+// Returns the part of progress that stays true when nothing runs.
 Progress PercentsOf(const Progress& progress) {
   return {.percent = progress.percent, .outputs = progress.outputs};
 }
@@ -57,7 +57,7 @@ int PercentOf(const TaskEntry& task) {
   return task.record.state == TaskState::kDone ? 100 : task.progress.percent;
 }
 
-// The tasks' progress taken together: their mean percent, and the sum of what they do at once.
+// Adds the tasks' progress up: the mean of their percents, the sum of their speeds.
 Progress Sum(const std::vector<TaskEntry>& tasks) {
   Progress sum;
   for (const TaskEntry& task : tasks) {
@@ -104,10 +104,10 @@ void JobAggregator::ShowProgress(Draft& draft, TaskEntry& task, Progress progres
       shown.percent != entry.progress.percent || shown.phase != entry.progress.phase;
   entry.progress = std::move(shown);
   if (!changed) return;
-  draft.Announce(topic::kProgress, {{"job", entry.job.id},
-                                    {"generation", entry.job.generation},
-                                    {"percent", entry.progress.percent},
-                                    {"phase", entry.progress.phase}});
+  draft.Announce(message::ProgressEvent{.job = entry.job.id,
+                                        .generation = entry.job.generation,
+                                        .percent = entry.progress.percent,
+                                        .phase = entry.progress.phase});
 }
 
 void JobAggregator::EndPace(TaskEntry& task) {

@@ -9,28 +9,28 @@
 
 namespace millrace::broker {
 
-// Makes a job of its tasks: its state, its progress, its outputs and its cause of death are
-// computed from all of them, here and nowhere else. Owned by the dispatcher.
+// Computes a job from all of its tasks: its state, its progress, its outputs and its cause of
+// death. Nothing else does. Owned by the dispatcher.
 class JobAggregator {
  public:
   explicit JobAggregator(DispatcherState& state) : state_(state) {}
 
-  // Brings the job to the state that its tasks are in, and records the event if that is another
-  // one. Call it after every change of a task. Returns the sequence number of the event; nullopt:
-  // there was none. A job of which a task has failed for good stays as it is until it is buried.
+  // Moves the job to the state that its tasks are in. Call it after every change of a task. Returns
+  // the sequence number of the event; nullopt: the job is in that state already. A job of which a
+  // task has failed for good stays as it is until it is buried.
   std::optional<int64_t> Follow(Draft& draft, JobEntry& entry);
 
-  // Takes what a worker says of the progress of a task, and announces the job's if that changed.
-  // The percents that clients see never fall: a second attempt begins at 0 again.
+  // Takes a worker's report of a task's progress, and announces the job's if that changed. The
+  // percents that clients see never fall, although a second attempt begins at 0 again.
   void ShowProgress(Draft& draft, TaskEntry& task, Progress progress);
-  // Takes the phase and speed of a task that no longer runs out of the job's.
+  // Drops the phase and speed of a task that no longer runs.
   void EndPace(TaskEntry& task);
-  // What stays of the progress of a job that has ended without outputs.
+  // Returns the progress to keep of a job that ended without outputs.
   Progress LastProgress(const JobEntry& entry) const;
 
-  // Has the outputs moved to their final place. REQUIRES: all tasks are done.
+  // Asks for the outputs to be moved to their final place. REQUIRES: all tasks are done.
   void Publish(Draft& draft, JobEntry& entry);
-  // Makes what the tasks' manifests list the files and warnings of the job.
+  // Collects the files and warnings of the job from its tasks' manifests.
   void TakeOutputs(JobEntry& entry, Fence published);
 
   // The first task that failed for good; nullptr if none has.

@@ -18,7 +18,7 @@ std::vector<TaskRecord> PlanTasks(const Job& job) {
 }
 
 Attempt* FindAttempt(JobEntry& entry, Fence fence) {
-  // Newest first: it is nearly always the last one that is asked for.
+  // Newest first: callers nearly always ask for the last one.
   const auto found = std::find_if(entry.attempts.rbegin(), entry.attempts.rend(),
                                   [&](const Attempt& attempt) { return attempt.fence == fence; });
   return found == entry.attempts.rend() ? nullptr : &*found;

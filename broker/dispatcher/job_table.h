@@ -15,18 +15,19 @@
 #include "broker/dispatcher/task_queue.h"
 #include "broker/ledger/records.h"
 #include "core/base/clock.h"
+#include "core/model/messages/worker.h"
 
 namespace millrace::broker {
 
 struct JobEntry;
 
-// Who has a task now.
+// A worker's current hold on a task.
 struct Lease {
   std::string instance;       // empty: not claimed since the broker was restarted
   bool acknowledged = false;  // the worker is known to have the assignment
 };
 
-// A task in memory: its record, and what is not worth a disk write.
+// A task in memory: its record, and the state that is not worth a disk write.
 struct TaskEntry {
   TaskRecord record;
   JobEntry* job = nullptr;
@@ -40,6 +41,8 @@ struct TaskEntry {
 
   // REQUIRES: `job` is set.
   Place place() const;
+  // The current lease, or the last one, as messages name it.
+  message::LeaseName lease_name() const { return {.task = record.id, .fence = record.fence}; }
 };
 
 // A job that has not ended. Its tasks are made with it and never move.
@@ -56,36 +59,36 @@ struct JobEntry {
 // What has to be done for a job, in tasks. The plan has one task, which makes all outputs.
 std::vector<TaskRecord> PlanTasks(const Job& job);
 
-// The attempt of that fence; nullptr if the task's job has none.
+// Returns the attempt of that fence; nullptr if the job has none.
 Attempt* FindAttempt(JobEntry& entry, Fence fence);
 
-// The jobs in memory, by id and idempotency key, with their tasks, counts by state, what their
-// outputs will take, and when each task needs attention.
-// Owned by the dispatcher. Pointers stay valid until Take()'s result is gone.
+// The jobs in memory, by id and idempotency key, with their tasks and the deadlines of these. Keeps
+// counts by state, and the sum of the disk space reserved for outputs. Owned by the dispatcher.
+// Pointers stay valid until Take()'s result is gone.
 class JobTable {
  public:
   // REQUIRES: no job of that id is there.
   JobEntry& Add(Job job, std::vector<TaskRecord> tasks, std::vector<Attempt> attempts);
-  // Takes the job out; it must be there.
+  // Removes the job and returns it. REQUIRES: it is there.
   std::unique_ptr<JobEntry> Take(const std::string& job_id);
 
   JobEntry* Find(const std::string& job_id) const;
   JobEntry* FindByKey(const std::string& idempotency_key) const;
   TaskEntry* FindTask(const std::string& task_id) const;
 
-  // Oldest first. `visit` may change jobs, not add or take any.
+  // Visits the oldest job first. `visit` may change jobs, not add or take any.
   void ForEach(const std::function<void(JobEntry&)>& visit);
 
   void SetState(JobEntry& entry, JobState state);
   size_t CountOf(JobState state) const { return counts_[static_cast<size_t>(state)]; }
 
-  // Of all jobs together.
+  // Returns the disk space reserved for the outputs of all jobs.
   int64_t reserved_bytes() const { return reserved_bytes_; }
 
-  // A task has one deadline at a time: its state says for what.
+  // A task has one deadline at a time, whose purpose follows from its state.
   void SetDeadline(TaskEntry& task, std::optional<MonotonicTime> deadline);
   std::optional<MonotonicTime> NextDeadline() const;
-  // Those whose deadline has come, earliest first.
+  // Returns the tasks whose deadline has come, earliest first.
   std::vector<TaskEntry*> Due(MonotonicTime now) const;
 
  private:

@@ -2,35 +2,17 @@
 
 #include <utility>
 
-#include "broker/dispatcher/message_body.h"
+#include "broker/dispatcher/report.h"
+#include "core/model/messages/worker_orders.h"
 
 namespace millrace::broker {
 namespace {
 
-LeaseName ReadName(const Message& message) { return ReadBody(message, LeaseNameFromJson); }
-
-const nlohmann::json& Member(const Message& message, const char* key) {
-  const auto found = message.body.find(key);
-  if (found == message.body.end()) RefuseBody(message, std::string("has no ") + key);
-  return *found;
-}
-
-// The failure as the ledger keeps it; throws Error{kProtocolError} unless it is one.
-nlohmann::json ReadFailure(const Message& message) {
-  const nlohmann::json& failure = Member(message, "failure");
-  AttemptFailureFromJson(failure);
-  return failure;
+message::Ack AckOf(const message::LeaseName& name) {
+  return {.task = name.task, .fence = name.fence};
 }
 
 }  // namespace
-
-nlohmann::json ToJson(const LeaseName& name) {
-  return {{"task", name.task}, {"fence", name.fence}};
-}
-
-LeaseName LeaseNameFromJson(const nlohmann::json& json) {
-  return {.task = json.at("task"), .fence = json.at("fence")};
-}
 
 void Leases::FillSlots(Draft& draft) {
   if (state_.draining) return;
@@ -78,14 +60,12 @@ void Leases::Give(Draft& draft, TaskEntry& task, RegisteredWorker& worker) {
 
 void Leases::SendAssign(Draft& draft, const TaskEntry& task) const {
   const Job& job = task.job->job;
-  nlohmann::json body = {{"task", task.record.id},
-                         {"job", job.id},
-                         {"fence", task.record.fence},
-                         {"attempt", task.record.attempts_spent + 1},
-                         {"input", ToJson(job.request.input)}};
-  body["input_name"] = job.input_facts.is_object() ? job.input_facts.value("name", "") : "";
-  body["spec"] = ToJson(job.request.spec);
-  draft.Send(task.lease->instance, message::kAssign, "", std::move(body));
+  draft.Send(task.lease->instance, message::Assign{.lease = task.lease_name(),
+                                                   .job = job.id,
+                                                   .attempt = task.record.attempts_spent + 1,
+                                                   .input = ToJson(job.request.input),
+                                                   .input_name = InputFact(job, "name"),
+                                                   .spec = ToJson(job.request.spec)});
 }
 
 void Leases::RepeatAssigns(Draft& draft, const RegisteredWorker& worker) const {
@@ -108,13 +88,13 @@ void Leases::Renew(Draft& draft, TaskEntry& task, RegisteredWorker& worker) {
   state_.jobs.SetDeadline(task, draft.now().monotonic + options_.lease);
 }
 
-TaskEntry* Leases::FindCurrent(const LeaseName& name) const {
+TaskEntry* Leases::FindCurrent(const message::LeaseName& name) const {
   TaskEntry* task = state_.jobs.FindTask(name.task);
   if (task == nullptr || !task->lease || task->record.fence != name.fence) return nullptr;
   return task;
 }
 
-std::string Leases::OutcomeOf(const LeaseName& name) const {
+std::string Leases::OutcomeOf(const message::LeaseName& name) const {
   if (const TaskEntry* task = state_.jobs.FindTask(name.task)) {
     const Attempt* attempt = FindAttempt(*task->job, name.fence);
     return attempt == nullptr ? "" : attempt->outcome;
@@ -122,74 +102,70 @@ std::string Leases::OutcomeOf(const LeaseName& name) const {
   return state_.settled.OutcomeOf(name.task, name.fence);
 }
 
-bool Leases::IsSettled(const LeaseName& name) const {
+bool Leases::IsSettled(const message::LeaseName& name) const {
   const std::string outcome = OutcomeOf(name);
   return !outcome.empty() && outcome != "lost";
 }
 
-void Leases::AnswerSettled(Draft& draft, const std::string& peer, const Message& message,
-                           const LeaseName& name, std::string_view outcome) const {
+void Leases::AnswerSettled(Draft& draft, const ReplyTo& worker, const message::LeaseName& name,
+                           std::string_view outcome) const {
   // The worker of a cancelled attempt may report any end.
   const std::string before = OutcomeOf(name);
-  const bool repeated = before == outcome || before == "cancelled";
-  draft.Send(peer, repeated ? message::kAck : message::kLeaseLost, message.id, ToJson(name));
+  if (before == outcome || before == "cancelled") {
+    draft.Answer(worker, AckOf(name));
+  } else {
+    draft.Answer(worker, message::LeaseLost{name});
+  }
 }
 
-void Leases::OnStarted(Draft& draft, const std::string& peer, const Message& message) {
-  const LeaseName name = ReadName(message);
-  if (TaskEntry* task = FindCurrent(name)) {
+void Leases::OnStarted(Draft& draft, const ReplyTo& worker, const message::Started& said) {
+  if (TaskEntry* task = FindCurrent(said.lease)) {
     task->lease->acknowledged = true;
-  } else if (!IsSettled(name)) {
-    draft.Send(peer, message::kLeaseLost, message.id, ToJson(name));
+  } else if (!IsSettled(said.lease)) {
+    draft.Answer(worker, message::LeaseLost{said.lease});
   }
 }
 
-void Leases::OnFinished(Draft& draft, const std::string& peer, const Message& message) {
-  const LeaseName name = ReadName(message);
-  const nlohmann::json& manifest = Member(message, "manifest");
-  const Manifest parsed = ManifestFromJson(manifest);
-  TaskEntry* task = FindCurrent(name);
+void Leases::OnFinished(Draft& draft, const ReplyTo& worker, message::Finished said) {
+  const Manifest manifest = ManifestFromJson(said.manifest);
+  TaskEntry* task = FindCurrent(said.lease);
   if (task == nullptr) {
-    AnswerSettled(draft, peer, message, name, "succeeded");
+    AnswerSettled(draft, worker, said.lease, "succeeded");
     return;
   }
   if (task->record.state == TaskState::kCancelling) {
     lifecycle_.Stop(draft, *task, "cancelled");
   } else {
-    lifecycle_.Finish(draft, *task, manifest, parsed);
+    lifecycle_.Finish(draft, *task, std::move(said.manifest), manifest);
   }
-  draft.Send(peer, message::kAck, message.id, ToJson(name));
+  draft.Answer(worker, AckOf(said.lease));
 }
 
-void Leases::OnFailed(Draft& draft, const std::string& peer, const Message& message) {
-  const LeaseName name = ReadName(message);
-  nlohmann::json failure = ReadFailure(message);
-  TaskEntry* task = FindCurrent(name);
+void Leases::OnFailed(Draft& draft, const ReplyTo& worker, message::Failed said) {
+  AttemptFailureFromJson(said.failure);  // throws unless it is one
+  TaskEntry* task = FindCurrent(said.lease);
   if (task == nullptr) {
-    AnswerSettled(draft, peer, message, name, "failed");
+    AnswerSettled(draft, worker, said.lease, "failed");
     return;
   }
-  const auto media = message.body.find("media");
-  if (media != message.body.end() && !media->is_null()) task->job->job.media = *media;
+  if (!said.media.is_null()) task->job->job.media = std::move(said.media);
   if (task->record.state == TaskState::kCancelling) {
     lifecycle_.Stop(draft, *task, "cancelled");
   } else {
-    lifecycle_.Fail(draft, *task, std::move(failure));
+    lifecycle_.Fail(draft, *task, std::move(said.failure));
   }
-  draft.Send(peer, message::kAck, message.id, ToJson(name));
+  draft.Answer(worker, AckOf(said.lease));
 }
 
-void Leases::OnReleased(Draft& draft, const std::string& peer, const Message& message) {
-  const LeaseName name = ReadName(message);
-  const bool draining = Member(message, "reason") == "draining";
-  TaskEntry* task = FindCurrent(name);
+void Leases::OnReleased(Draft& draft, const ReplyTo& worker, const message::Released& said) {
+  TaskEntry* task = FindCurrent(said.lease);
   if (task == nullptr) {
-    AnswerSettled(draft, peer, message, name, "released");
+    AnswerSettled(draft, worker, said.lease, "released");
     return;
   }
   // Mark it draining first, so that the task is not offered to it again.
-  RegisteredWorker* known = state_.workers.FindInstance(peer);
-  if (draining && known != nullptr) {
+  RegisteredWorker* known = state_.workers.FindInstance(worker.route);
+  if (said.reason == message::Released::kDraining && known != nullptr) {
     if (!known->draining) draft.AnnounceWorker(known->name, "draining");
     known->draining = true;
   }
@@ -201,7 +177,7 @@ void Leases::OnReleased(Draft& draft, const std::string& peer, const Message& me
                           "worker " + task->record.last_worker + " handed the task back"),
                     "released");
   }
-  draft.Send(peer, message::kAck, message.id, ToJson(name));
+  draft.Answer(worker, AckOf(said.lease));
 }
 
 }  // namespace millrace::broker

@@ -2,11 +2,10 @@
 
 #include <string>
 #include <string_view>
-#include <tuple>
 #include <utility>
 
-#include "broker/dispatcher/message_body.h"
 #include "broker/dispatcher/report.h"
+#include "core/model/messages/client_replies.h"
 
 namespace millrace::broker {
 namespace {
@@ -15,13 +14,13 @@ using LetterState = DeadLetterRecord::State;
 
 void AnnounceLetter(Draft& draft, const DeadLetterRecord& letter, std::string_view event,
                     int64_t sequence) {
-  draft.Announce(topic::kDeadLetter, {{"seq", sequence},
-                                      {"job", letter.job_id},
-                                      {"generation", letter.generation},
-                                      {"event", event},
-                                      {"code", letter.code},
-                                      {"signature", letter.signature},
-                                      {"at", FormatTime(draft.now().wall)}});
+  draft.Announce(message::DeadLetterEvent{.seq = sequence,
+                                          .job = letter.job_id,
+                                          .generation = letter.generation,
+                                          .event = std::string(event),
+                                          .code = letter.code,
+                                          .signature = letter.signature,
+                                          .at = FormatTime(draft.now().wall)});
 }
 
 }  // namespace
@@ -78,10 +77,9 @@ DeadLetterRecord Letters::Remove(Draft& draft, const DeadJob& dead, LetterState 
   return letter;
 }
 
-void Letters::OnPurge(Draft& draft, const ReplyTo& to, const Message& message,
+void Letters::OnPurge(Draft& draft, const ReplyTo& to, const message::Purge& purge,
                       std::vector<DeadJob> jobs) {
-  const std::string job_id = ReadBody(
-      message, [](const nlohmann::json& body) { return body.at("job_id").get<std::string>(); });
+  const std::string& job_id = purge.job_id;
   if (state_.jobs.Find(job_id) != nullptr) {
     draft.Refuse(to, NoLetter("job " + job_id + " has not ended"));
     return;
@@ -97,19 +95,15 @@ void Letters::OnPurge(Draft& draft, const ReplyTo& to, const Message& message,
     draft.Refuse(to, NotOpen(dead));
     return;
   }
-  draft.Reply(to, {{"dead_letter", ToJson(dead.letter)}});
+  draft.Reply(to, message::DeadLetterReply{.dead_letter = ToJson(dead.letter)});
 }
 
-void Letters::OnPurgeMany(Draft& draft, const ReplyTo& to, const Message& message,
+void Letters::OnPurgeMany(Draft& draft, const ReplyTo& to, const message::PurgeMany& purge,
                           std::vector<DeadJob> jobs) {
-  const auto [purge_id, dry_run, expected] = ReadBody(message, [](const nlohmann::json& body) {
-    return std::tuple(body.at("purge_id").get<std::string>(), body.at("dry_run").get<bool>(),
-                      body.value("expected", int64_t{-1}));
-  });
   const std::vector<DeadJob> open = OpenOf(std::move(jobs));
   const auto count = static_cast<int64_t>(open.size());
-  if (!dry_run) {
-    if (expected != count) {
+  if (!purge.dry_run) {
+    if (purge.expected != count) {
       draft.Refuse(
           to, Error(ErrorCode::kPreconditionFailed,
                     std::to_string(count) + " dead letters would be purged; `expected` must say so",
@@ -117,9 +111,9 @@ void Letters::OnPurgeMany(Draft& draft, const ReplyTo& to, const Message& messag
       return;
     }
     for (const DeadJob& dead : open) Remove(draft, dead, LetterState::kPurged);
-    draft.Put(PurgeRecord{.id = purge_id, .count = count, .created_at = draft.now().wall});
+    draft.Put(PurgeRecord{.id = purge.purge_id, .count = count, .created_at = draft.now().wall});
   }
-  draft.Reply(to, {{"count", count}});
+  draft.Reply(to, message::PurgeManyReply{.count = count});
 }
 
 void Letters::OnExpired(Draft& draft, std::vector<DeadJob> jobs) {

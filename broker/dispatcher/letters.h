@@ -6,6 +6,7 @@
 #include "broker/dispatcher/draft.h"
 #include "broker/dispatcher/state.h"
 #include "core/base/error.h"
+#include "core/model/messages/client.h"
 
 namespace millrace::broker {
 
@@ -20,8 +21,9 @@ class Letters {
   // Takes the letter out of the queue, as its job lives again. REQUIRES: it is open.
   void CloseRedriven(Draft& draft, DeadLetterRecord letter, int64_t sequence);
 
-  void OnPurge(Draft& draft, const ReplyTo& to, const Message& message, std::vector<DeadJob> jobs);
-  void OnPurgeMany(Draft& draft, const ReplyTo& to, const Message& message,
+  void OnPurge(Draft& draft, const ReplyTo& to, const message::Purge& purge,
+               std::vector<DeadJob> jobs);
+  void OnPurgeMany(Draft& draft, const ReplyTo& to, const message::PurgeMany& purge,
                    std::vector<DeadJob> jobs);
   // Closes the open letters among those of `jobs`, which have been kept long enough.
   void OnExpired(Draft& draft, std::vector<DeadJob> jobs);

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "broker/dispatcher/report.h"
+#include "core/model/messages/worker_orders.h"
 
 namespace millrace::broker {
 namespace {
@@ -136,8 +137,7 @@ void Lifecycle::Cancel(Draft& draft, JobEntry& entry) {
       state_.jobs.SetDeadline(task, std::nullopt);
       parts_.health.DropEvidence(draft, task);
     } else if (task.lease && !task.lease->instance.empty()) {
-      draft.Send(task.lease->instance, message::kCancel, "",
-                 {{"task", task.record.id}, {"fence", task.record.fence}});
+      draft.Send(task.lease->instance, message::CancelOrder{task.lease_name()});
     }
   }
   parts_.aggregator.Follow(draft, entry);
@@ -187,30 +187,29 @@ TaskEntry* Lifecycle::FindPublishing(const std::string& task_id, Fence fence) co
   return publishing ? task : nullptr;
 }
 
-void Lifecycle::OnPublished(Draft& draft, const std::string& task_id, Fence fence) {
-  const TaskEntry* task = FindPublishing(task_id, fence);
+void Lifecycle::OnResult(Draft& draft, const Published& published) {
+  const TaskEntry* task = FindPublishing(published.task_id, published.fence);
   if (task == nullptr) return;
   JobEntry& entry = *task->job;
-  parts_.aggregator.TakeOutputs(entry, fence);
+  parts_.aggregator.TakeOutputs(entry, published.fence);
   draft.Advance(entry, JobEvent::kPublished);
   EndJob(draft, entry);
 }
 
-void Lifecycle::OnPublishFailed(Draft& draft, const std::string& task_id, Fence fence,
-                                const Error& error) {
-  TaskEntry* task = FindPublishing(task_id, fence);
+void Lifecycle::OnResult(Draft& draft, const PublishFailed& failed) {
+  TaskEntry* task = FindPublishing(failed.task_id, failed.fence);
   if (task == nullptr) return;
   // Storage that fails may work again, and then the encode need not be repeated. Any other error
   // means that the files are gone.
-  if (error.traits().blame == Blame::kStorage) {
+  if (failed.error.traits().blame == Blame::kStorage) {
     TryEffectLater(*task, draft.now());
   } else {
-    Redo(draft, *task, error);
+    Redo(draft, *task, failed.error);
   }
 }
 
-void Lifecycle::OnBuried(Draft& draft, const std::string& job_id) {
-  JobEntry* entry = state_.jobs.Find(job_id);
+void Lifecycle::OnResult(Draft& draft, const Buried& buried) {
+  JobEntry* entry = state_.jobs.Find(buried.job_id);
   const TaskEntry* failed = entry == nullptr ? nullptr : parts_.aggregator.FailedTask(*entry);
   if (failed == nullptr) return;
   const Error cause = CauseOfDeath(failed->record);
@@ -220,10 +219,10 @@ void Lifecycle::OnBuried(Draft& draft, const std::string& job_id) {
   EndJob(draft, *entry);
 }
 
-void Lifecycle::OnBuryFailed(Draft& draft, const std::string& job_id) {
-  JobEntry* entry = state_.jobs.Find(job_id);
-  TaskEntry* failed = entry == nullptr ? nullptr : parts_.aggregator.FailedTask(*entry);
-  if (failed != nullptr) TryEffectLater(*failed, draft.now());
+void Lifecycle::OnResult(Draft& draft, const BuryFailed& failed) {
+  JobEntry* entry = state_.jobs.Find(failed.job_id);
+  TaskEntry* task = entry == nullptr ? nullptr : parts_.aggregator.FailedTask(*entry);
+  if (task != nullptr) TryEffectLater(*task, draft.now());
 }
 
 void Lifecycle::Redo(Draft& draft, TaskEntry& task, const Error& error) {

@@ -50,11 +50,11 @@ class Lifecycle {
   // Does what the deadline of a task was set for.
   void OnDeadline(Draft& draft, TaskEntry& task);
 
-  // --- Reports of the loop on effects; those that come too late change nothing.
-  void OnPublished(Draft& draft, const std::string& task_id, Fence fence);
-  void OnPublishFailed(Draft& draft, const std::string& task_id, Fence fence, const Error& error);
-  void OnBuried(Draft& draft, const std::string& job_id);
-  void OnBuryFailed(Draft& draft, const std::string& job_id);
+  // --- Results of effects. One that comes too late changes nothing.
+  void OnResult(Draft& draft, const Published& published);
+  void OnResult(Draft& draft, const PublishFailed& failed);
+  void OnResult(Draft& draft, const Buried& buried);
+  void OnResult(Draft& draft, const BuryFailed& failed);
 
  private:
   // Closes the current attempt and lets go of its lease.

@@ -11,6 +11,7 @@
 #include "core/media/media_store.h"
 #include "core/model/job.h"
 #include "core/model/message.h"
+#include "core/model/messages/events.h"
 #include "core/model/task.h"
 
 namespace millrace::broker {
@@ -21,7 +22,13 @@ struct Now {
   WallTime wall;
 };
 
-// A job that has ended, as the ledger has it, with its newest dead letter.
+// A job that has ended, as the ledger has it.
+struct EndedJob {
+  Job job;
+  int last_attempt = 0;  // its number, in the job's generation; 0: none was made
+};
+
+// A job that has ended, with its newest dead letter.
 struct DeadJob {
   Job job;
   std::vector<TaskRecord> tasks;
@@ -29,9 +36,9 @@ struct DeadJob {
   int last_attempt = 0;  // its number, in the job's generation; 0: none was made
 };
 
-// The request that a reply answers.
+// The message that a reply answers.
 struct ReplyTo {
-  std::string route;  // the loop's own name for the client
+  std::string route;  // the loop's own name for the client; of a worker, its instance id
   std::string request_id;
 };
 
@@ -44,14 +51,14 @@ struct ReplyToClient {
   std::string route;  // the loop's own name for the client, given with its request
   Message message;
 };
-// The loop answers with OnPublished or OnPublishFailed.
+// Leads to Published or PublishFailed.
 struct PublishOutputs {
   std::string task_id;
   std::string job_id;
   Fence fence = 0;
   Manifest manifest;
 };
-// The loop writes the folder and answers with OnBuried or OnBuryFailed.
+// Writes the folder; leads to Buried or BuryFailed.
 struct Bury {
   DeadLetter letter;
 };
@@ -70,9 +77,10 @@ struct LoadDead {
   std::vector<std::string> job_ids;
 };
 // Goes out on the PUB socket.
+using Event = std::variant<message::JobEvent, message::ProgressEvent, message::DeadLetterEvent,
+                           message::WorkerEvent>;
 struct Announce {
-  std::string topic;
-  nlohmann::json body;
+  Event event;
 };
 // Goes into the log, as a warning.
 struct Warn {
@@ -81,6 +89,25 @@ struct Warn {
 };
 using Effect = std::variant<SendToWorker, ReplyToClient, PublishOutputs, Bury, DiscardWork,
                             RemoveDeadLetter, LoadDead, Announce, Warn>;
+
+// Results of effects, which the loop reports to the dispatcher.
+struct Published {
+  std::string task_id;
+  Fence fence = 0;
+};
+// The files are gone, or storage failed; `error` says which.
+struct PublishFailed {
+  std::string task_id;
+  Fence fence = 0;
+  Error error;
+};
+struct Buried {
+  std::string job_id;
+};
+struct BuryFailed {
+  std::string job_id;
+};
+using EffectResult = std::variant<Published, PublishFailed, Buried, BuryFailed>;
 
 // The dispatcher's answer to one thing that happened. Changes are committed first, all together.
 struct Outcome {

@@ -4,39 +4,28 @@
 #include <string>
 #include <utility>
 
-#include "broker/dispatcher/message_body.h"
 #include "core/base/id.h"
+#include "core/model/messages/client_replies.h"
+#include "core/model/messages/worker_orders.h"
 
 namespace millrace::broker {
-namespace {
 
 using std::chrono::milliseconds;
 
-milliseconds TimeLeft(const Message& message, WallTime now) {
-  const auto deadline = ReadBody(message, [](const nlohmann::json& body) {
-    return milliseconds(body.at("deadline_unix_ms").get<int64_t>());
-  });
-  return deadline - std::chrono::duration_cast<milliseconds>(now.time_since_epoch());
-}
-
-}  // namespace
-
-void Probes::OnProbe(Draft& draft, const ReplyTo& to, const Message& message) {
-  const milliseconds left = TimeLeft(message, draft.now().wall);
-  PendingProbe probe = ReadBody(message, [&](const nlohmann::json& body) {
-    return PendingProbe{.id = NewId("prb_"),
-                        .client = to,
-                        .input = body.at("input"),
-                        .input_name = body.at("input_name"),
-                        .deadline = draft.now().monotonic + left,
-                        .instance = ""};
-  });
+void Probes::OnProbe(Draft& draft, const ReplyTo& to, message::Probe asked) {
+  const auto now = std::chrono::duration_cast<milliseconds>(draft.now().wall.time_since_epoch());
+  const milliseconds left = milliseconds(asked.deadline_unix_ms) - now;
   if (left.count() <= 0) {
     draft.Refuse(to, Error(ErrorCode::kDeadlineExceeded, "the probe came after its deadline"));
   } else if (state_.probes.full()) {
     draft.Refuse(to, Error(ErrorCode::kQueueFull, "too many probes are waiting"));
   } else {
-    state_.probes.Add(std::move(probe));
+    state_.probes.Add({.id = NewId("prb_"),
+                       .client = to,
+                       .input = std::move(asked.input),
+                       .input_name = std::move(asked.input_name),
+                       .deadline = draft.now().monotonic + left,
+                       .instance = ""});
   }
 }
 
@@ -56,30 +45,29 @@ void Probes::FillSlots(Draft& draft) {
     ++chosen->probes;
     const auto left =
         std::chrono::duration_cast<milliseconds>(probe->deadline - draft.now().monotonic);
-    draft.Send(chosen->instance, message::kProbe, probe->id,
-               {{"probe", probe->id},
-                {"input", probe->input},
-                {"input_name", probe->input_name},
-                {"deadline_ms", left.count()}});
+    draft.Send(chosen->instance,
+               message::ProbeOrder{.probe = probe->id,
+                                   .input = probe->input,
+                                   .input_name = probe->input_name,
+                                   .deadline_ms = left.count()},
+               probe->id);
   }
 }
 
-void Probes::OnProbed(Draft& draft, RegisteredWorker& worker, const Message& message) {
-  const nlohmann::json& body = message.body;
-  if (!body.contains("probe") || !body["probe"].is_string()) RefuseBody(message, "has no probe");
-  if (!body.contains("media") && !body.contains("error")) {
-    RefuseBody(message, "has neither media nor error");
+void Probes::OnProbed(Draft& draft, RegisteredWorker& worker, message::Probed said) {
+  if (said.media.is_null() && said.error.is_null()) {
+    throw Error(ErrorCode::kProtocolError, "probed: has neither media nor error");
   }
-  PendingProbe* probe = state_.probes.Find(body["probe"]);
+  PendingProbe* probe = state_.probes.Find(said.probe);
   // It came too late, or another worker has the probe now and will answer.
   if (probe == nullptr || probe->instance != worker.instance) return;
   --worker.probes;
-  if (body.contains("error")) {
-    draft.Refuse(probe->client, ErrorFromJson(body["error"]));
+  if (!said.error.is_null()) {
+    draft.Refuse(probe->client, ErrorFromJson(said.error));
   } else {
-    draft.Reply(probe->client, {{"media", body["media"]}});
+    draft.Reply(probe->client, message::ProbeReply{.media = std::move(said.media)});
   }
-  state_.probes.Remove(std::string(probe->id));
+  state_.probes.Remove(said.probe);
 }
 
 void Probes::OnTick(Draft& draft) {

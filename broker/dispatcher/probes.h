@@ -2,6 +2,8 @@
 
 #include "broker/dispatcher/draft.h"
 #include "broker/dispatcher/state.h"
+#include "core/model/messages/client.h"
+#include "core/model/messages/worker.h"
 
 namespace millrace::broker {
 
@@ -11,8 +13,8 @@ class Probes {
  public:
   explicit Probes(DispatcherState& state) : state_(state) {}
 
-  void OnProbe(Draft& draft, const ReplyTo& to, const Message& message);
-  void OnProbed(Draft& draft, RegisteredWorker& worker, const Message& message);
+  void OnProbe(Draft& draft, const ReplyTo& to, message::Probe asked);
+  void OnProbed(Draft& draft, RegisteredWorker& worker, message::Probed said);
   // Gives waiting probes to free probe slots; refuses them if no worker takes probes.
   void FillSlots(Draft& draft);
   // Refuses the probes whose deadline has passed.

@@ -1,35 +1,14 @@
 #include "broker/dispatcher/redrives.h"
 
 #include <string>
-#include <tuple>
 #include <utility>
 
-#include "broker/dispatcher/message_body.h"
 #include "broker/dispatcher/size_prediction.h"
 #include "core/base/id.h"
+#include "core/model/messages/client_replies.h"
 
 namespace millrace::broker {
 namespace {
-
-struct RedriveMany {
-  std::string redrive_id;
-  bool canary = false;
-  bool dry_run = false;
-  nlohmann::json patch;
-};
-
-RedriveMany ReadRedriveMany(const Message& message) {
-  return ReadBody(message, [](const nlohmann::json& body) {
-    RedriveMany asked{.redrive_id = body.at("redrive_id"),
-                      .canary = body.at("canary"),
-                      .dry_run = body.at("dry_run"),
-                      .patch = body.value("patch", nlohmann::json())};
-    if (!IsId(asked.redrive_id, "rdr_")) {
-      throw Error(ErrorCode::kProtocolError, "not a redrive's id: " + asked.redrive_id);
-    }
-    return asked;
-  });
-}
 
 // Throws Error{kInvalidRequest} naming the first job that the patch does not fit.
 void CheckPatch(const std::vector<DeadJob>& jobs, const nlohmann::json& patch) {
@@ -37,8 +16,8 @@ void CheckPatch(const std::vector<DeadJob>& jobs, const nlohmann::json& patch) {
   for (const DeadJob& dead : jobs) PatchSpec(dead.job.request, patch);
 }
 
-nlohmann::json ReplyBody(int64_t count, const nlohmann::json& redrive) {
-  return {{"count", count}, {"redrive", redrive}};
+message::RedriveManyReply ReplyOf(const RedriveRecord& redrive) {
+  return {.count = redrive.count, .redrive = ToJson(redrive)};
 }
 
 // Resets retry budgets; keeps the crash history of poison.
@@ -64,7 +43,8 @@ void BeginGeneration(Job& job) {
 }
 
 // The first job goes at once if there is a canary, and the others wait for it; else all go.
-RedriveRecord MakeRecord(const RedriveMany& asked, const std::vector<DeadJob>& jobs, WallTime now) {
+RedriveRecord MakeRecord(const message::RedriveMany& asked, const std::vector<DeadJob>& jobs,
+                         WallTime now) {
   RedriveRecord record{.id = asked.redrive_id,
                        .state = RedriveRecord::State::kReleased,
                        .created_at = now,
@@ -83,15 +63,12 @@ RedriveRecord MakeRecord(const RedriveMany& asked, const std::vector<DeadJob>& j
 
 }  // namespace
 
-void Redrives::OnRedrive(Draft& draft, const ReplyTo& to, const Message& message,
+void Redrives::OnRedrive(Draft& draft, const ReplyTo& to, const message::Redrive& asked,
                          std::vector<DeadJob> jobs) {
-  const auto [job_id, generation, patch] = ReadBody(message, [](const nlohmann::json& body) {
-    return std::tuple(body.at("job_id").get<std::string>(), body.at("generation").get<int>(),
-                      body.value("patch", nlohmann::json()));
-  });
+  const std::string& job_id = asked.job_id;
   if (const JobEntry* live = state_.jobs.Find(job_id)) {
-    if (live->job.generation > generation) {
-      draft.Reply(to, {{"job", parts_.aggregator.ViewOf(*live)}});
+    if (live->job.generation > asked.generation) {
+      draft.Reply(to, message::JobReply{.job = parts_.aggregator.ViewOf(*live)});
     } else {
       draft.Refuse(to, NoLetter("job " + job_id + " has not ended"));
     }
@@ -102,32 +79,34 @@ void Redrives::OnRedrive(Draft& draft, const ReplyTo& to, const Message& message
     return;
   }
   DeadJob& dead = jobs.front();
-  if (dead.job.generation > generation) {
+  if (dead.job.generation > asked.generation) {
     // The reply to its first redrive was lost, and the job has ended again meanwhile.
-    draft.Reply(to, {{"job", JobView(dead.job, {.attempt = dead.last_attempt})}});
-  } else if (dead.job.generation != generation || !IsOpen(dead)) {
+    draft.Reply(to, message::JobReply{.job = JobView(dead.job, {.attempt = dead.last_attempt})});
+  } else if (dead.job.generation != asked.generation || !IsOpen(dead)) {
     draft.Refuse(to, NotOpen(dead));
   } else if (const auto refusal = RefusalOf(jobs, draft.now().monotonic)) {
     draft.Refuse(to, *refusal);
   } else {
-    const JobEntry& entry = Start(draft, std::move(dead), patch);
+    const JobEntry& entry = Start(draft, std::move(dead), asked.patch);
     // Before the reply, which says so if the job runs at once.
     parts_.leases.FillSlots(draft);
-    draft.Reply(to, {{"job", parts_.aggregator.ViewOf(entry)}});
+    draft.Reply(to, message::JobReply{.job = parts_.aggregator.ViewOf(entry)});
   }
 }
 
-void Redrives::OnRedriveMany(Draft& draft, const ReplyTo& to, const Message& message,
+void Redrives::OnRedriveMany(Draft& draft, const ReplyTo& to, const message::RedriveMany& asked,
                              std::vector<DeadJob> jobs) {
-  const RedriveMany asked = ReadRedriveMany(message);
+  if (!IsId(asked.redrive_id, "rdr_")) {
+    throw Error(ErrorCode::kProtocolError, "not a redrive's id: " + asked.redrive_id);
+  }
   if (const auto known = state_.redrives.find(asked.redrive_id); known != state_.redrives.end()) {
-    draft.Reply(to, ReplyBody(known->second.count, ToJson(known->second)));
+    draft.Reply(to, ReplyOf(known->second));
     return;
   }
   std::vector<DeadJob> open = parts_.letters.OpenOf(std::move(jobs));
   CheckPatch(open, asked.patch);
   if (asked.dry_run || open.empty()) {
-    draft.Reply(to, ReplyBody(static_cast<int64_t>(open.size()), nullptr));
+    draft.Reply(to, message::RedriveManyReply{.count = static_cast<int64_t>(open.size())});
     return;
   }
   if (const auto refusal = RefusalOf(open, draft.now().monotonic)) {
@@ -138,7 +117,7 @@ void Redrives::OnRedriveMany(Draft& draft, const ReplyTo& to, const Message& mes
   if (asked.canary) state_.redrives[record.id] = record;
   const size_t first = asked.canary ? 1 : open.size();
   for (size_t i = 0; i < first; ++i) Start(draft, std::move(open[i]), asked.patch);
-  draft.Reply(to, ReplyBody(record.count, ToJson(record)));
+  draft.Reply(to, ReplyOf(record));
   draft.Put(std::move(record));
 }
 

@@ -7,6 +7,7 @@
 #include "broker/dispatcher/draft.h"
 #include "broker/dispatcher/letters.h"
 #include "broker/dispatcher/state.h"
+#include "core/model/messages/client.h"
 
 namespace millrace::broker {
 
@@ -26,9 +27,9 @@ class Redrives {
  public:
   explicit Redrives(RedrivesParts parts) : parts_(parts), state_(parts.state) {}
 
-  void OnRedrive(Draft& draft, const ReplyTo& to, const Message& message,
+  void OnRedrive(Draft& draft, const ReplyTo& to, const message::Redrive& asked,
                  std::vector<DeadJob> jobs);
-  void OnRedriveMany(Draft& draft, const ReplyTo& to, const Message& message,
+  void OnRedriveMany(Draft& draft, const ReplyTo& to, const message::RedriveMany& asked,
                      std::vector<DeadJob> jobs);
   // Redrives the jobs that waited for a canary, which has succeeded.
   void OnDeadLoaded(Draft& draft, const LoadDead& asked, std::vector<DeadJob> jobs);

@@ -3,28 +3,21 @@
 #include <algorithm>
 #include <utility>
 
-#include "core/base/error.h"
-
 namespace millrace::broker {
 
-RegisteredWorker ParseRegister(const std::string& instance, const nlohmann::json& body) {
-  try {
-    RegisteredWorker worker;
-    worker.instance = instance;
-    body.at("name").get_to(worker.name);
-    worker.slots = std::max(0, body.at("slots").get<int>());
-    worker.probe_slots = std::max(0, body.at("probe_slots").get<int>());
-    body.at("encoders").get_to(worker.encoder_names);
-    worker.encoders = EncoderSet::FromNames(worker.encoder_names);
-    body.at("cores").get_to(worker.cores);
-    body.at("memory_bytes").get_to(worker.memory_bytes);
-    worker.labels = body.at("labels");
-    worker.versions = body.at("versions");
-    if (worker.name.empty()) throw Error(ErrorCode::kProtocolError, "a worker needs a name");
-    return worker;
-  } catch (const nlohmann::json::exception& error) {
-    throw Error(ErrorCode::kProtocolError, std::string("not a register message: ") + error.what());
-  }
+RegisteredWorker MakeWorker(const std::string& instance, message::Register said) {
+  RegisteredWorker worker;
+  worker.name = std::move(said.name);
+  worker.instance = instance;
+  worker.slots = said.slots;
+  worker.probe_slots = said.probe_slots;
+  worker.encoders = EncoderSet::FromNames(said.encoders);
+  worker.encoder_names = std::move(said.encoders);
+  worker.cores = said.cores;
+  worker.memory_bytes = said.memory_bytes;
+  worker.labels = std::move(said.labels);
+  worker.versions = std::move(said.versions);
+  return worker;
 }
 
 MonotonicTime RegisteredWorker::LostAt(const PatienceWithWorkers& patience) const {
@@ -84,7 +77,7 @@ bool WorkerRegistry::CanTake(const TaskQueue::Lane& lane) const {
 
 RegisteredWorker* WorkerRegistry::Pick(const TaskQueue::Lane& lane, const std::string& last) {
   RegisteredWorker* best = nullptr;
-  // Most room: the smallest share of its slots taken, compared without dividing.
+  // Most room: the smallest share of slots taken, compared without dividing.
   const auto better = [&](const RegisteredWorker& a, const RegisteredWorker& b) {
     if ((a.name == last) != (b.name == last)) return b.name == last;
     return a.leases.size() * static_cast<size_t>(b.slots) <

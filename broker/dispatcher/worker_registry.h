@@ -13,13 +13,14 @@
 #include "broker/dispatcher/encoders.h"
 #include "broker/dispatcher/task_queue.h"
 #include "core/base/clock.h"
+#include "core/model/messages/worker.h"
 
 namespace millrace::broker {
 
-// How long a worker may take until it is given up.
+// The time for which a worker is waited for.
 struct PatienceWithWorkers {
   std::chrono::milliseconds silence{0};  // since its last beat
-  // Since its connection closed; nullopt: that alone is no reason.
+  // Since its connection closed; nullopt: only silence counts.
   std::optional<std::chrono::milliseconds> reconnect = std::nullopt;
 };
 
@@ -38,19 +39,19 @@ struct RegisteredWorker {
   WallTime registered_at{};
   MonotonicTime last_beat{};
   bool draining = false;
-  std::optional<MonotonicTime> gone_since;  // its connection closed, it has not been heard since
-  bool held_back = false;                   // its circuit breaker lets it have no task
+  std::optional<MonotonicTime> gone_since;  // its connection closed and it was not heard since
+  bool held_back = false;                   // by its circuit breaker
   std::vector<TaskEntry*> leases;           // current ones, also those being cancelled
   int probes = 0;                           // under way
 
-  // Whether it may be given new tasks at all.
+  // True if it may be given new tasks.
   bool Accepts() const { return IsUp() && !held_back; }
-  // Whether it is there to stay.
+  // True if it is connected and not about to leave.
   bool IsUp() const { return !draining && !gone_since; }
   int FreeSlots() const {
     return Accepts() ? std::max(0, slots - static_cast<int>(leases.size())) : 0;
   }
-  // When it is given up unless it is heard.
+  // Returns when it is given up unless it is heard before.
   MonotonicTime LostAt(const PatienceWithWorkers& patience) const;
   bool IsLostBy(MonotonicTime time, const PatienceWithWorkers& patience) const {
     return LostAt(patience) <= time;
@@ -58,11 +59,12 @@ struct RegisteredWorker {
   int FreeProbeSlots() const { return IsUp() ? std::max(0, probe_slots - probes) : 0; }
 };
 
-// Reads the body of a `register` message. Throws Error{kProtocolError}.
-RegisteredWorker ParseRegister(const std::string& instance, const nlohmann::json& body);
+// Makes a worker of what it says of itself; its leases are left out.
+RegisteredWorker MakeWorker(const std::string& instance, message::Register said);
 
-// Who is there, and what each holds. Names are stable, instances change with each start; there is
-// at most one instance of a name. Pointers stay valid until Remove(). Owned by the dispatcher.
+// The registered workers and the tasks that each holds. A worker keeps its name; its instance
+// changes with each start, and there is at most one instance of a name. Pointers stay valid until
+// Remove(). Owned by the dispatcher.
 class WorkerRegistry {
  public:
   RegisteredWorker* FindInstance(const std::string& instance);
@@ -70,30 +72,30 @@ class WorkerRegistry {
 
   // REQUIRES: no worker of that name or instance is there.
   RegisteredWorker& Add(RegisteredWorker worker);
-  // Takes over what a process says of itself when it registers again; what it holds stays.
+  // Updates a worker that registers again; its leases and probes stay.
   void Update(RegisteredWorker& worker, RegisteredWorker said);
   void Remove(const RegisteredWorker& worker);
 
   bool HasFreeSlot() const;
-  // The free worker to take a task of this lane: not the one to avoid while another registered
-  // worker could take it, be it busy; not `last` while another is free; then the one with most
-  // room. nullptr: none.
+  // Chooses a free worker for a task of this lane: not the one to avoid if any other registered
+  // worker, even a busy one, could take it; not `last` if another is free; among the rest the one
+  // with most room. nullptr: none.
   RegisteredWorker* Pick(const TaskQueue::Lane& lane, const std::string& last);
-  // Whether Pick would find one.
+  // True if Pick would find one.
   bool CanTake(const TaskQueue::Lane& lane) const;
 
-  // The worker with most free probe slots; nullptr if all are taken.
-  // One that is held back only if no other is free.
+  // Chooses the worker with most free probe slots, a held-back one only if no other has any;
+  // nullptr if all slots are taken.
   RegisteredWorker* PickForProbe();
-  // Whether any worker ever takes probes.
+  // True if any worker takes probes, be it busy now.
   bool TakesProbes() const;
 
-  // Those with slots, that are there to stay: what a worker can be compared with.
+  // Returns the workers that run tasks and are up: those to compare a worker with.
   std::vector<std::string> NamesOfPeers() const;
-  // Has `may_take` say of each worker whether it is held back.
+  // Holds back each worker for which `may_take` is false.
   void HoldBackUnless(const std::function<bool(const std::string& name)>& may_take);
 
-  // When the first worker is given up.
+  // Returns when the first worker is given up.
   std::optional<MonotonicTime> NextLoss(const PatienceWithWorkers& patience) const;
   std::vector<RegisteredWorker*> LostBy(MonotonicTime time, const PatienceWithWorkers& patience);
 

@@ -3,108 +3,77 @@
 #include <algorithm>
 #include <utility>
 
-#include "broker/dispatcher/message_body.h"
+#include "core/model/messages/worker_orders.h"
 
 namespace millrace::broker {
-namespace {
 
-struct Beat {
-  bool draining = false;
-  std::vector<BeatTask> tasks;
-};
-
-// Reads the leases that a registering worker says it runs. Progress is optional there.
-std::vector<BeatTask> ReadRunning(const Message& message) {
-  return ReadBody(message, [](const nlohmann::json& body) {
-    std::vector<BeatTask> running;
-    for (const nlohmann::json& item : body.at("running")) {
-      const auto progress = item.find("progress");
-      running.push_back(
-          {.name = LeaseNameFromJson(item),
-           .progress = progress == item.end() ? Progress() : ProgressFromJson(*progress),
-           .media = nullptr});
-    }
-    return running;
-  });
-}
-
-Beat ReadBeat(const Message& message) {
-  return ReadBody(message, [](const nlohmann::json& body) {
-    Beat beat{.draining = body.at("draining").get<bool>(), .tasks = {}};
-    for (const nlohmann::json& item : body.at("tasks")) {
-      beat.tasks.push_back({.name = LeaseNameFromJson(item),
-                            .progress = ProgressFromJson(item.at("progress")),
-                            .media = item.value("media", nlohmann::json())});
-    }
-    return beat;
-  });
-}
-
-}  // namespace
-
-void Workers::OnMessage(Draft& draft, const std::string& peer, const Message& message,
-                        Heard heard) {
-  RegisteredWorker* known = state_.workers.FindInstance(peer);
+void Workers::OnMessage(Draft& draft, const std::string& instance, Message message, Heard heard) {
+  RegisteredWorker* known = state_.workers.FindInstance(instance);
   // Mark it gone first, so that slots freed below are not offered to it.
   if (known != nullptr && heard == Heard::kLate && !known->gone_since) {
     known->gone_since = draft.now().monotonic;
   }
-  Handle(draft, peer, known, message);
+  const bool greets = message.type == message::kRegister || message.type == message::kGoodbye;
+  const ReplyTo from{.route = instance, .request_id = message.id};
+  Handle(draft, from, known, std::move(message));
   if (heard == Heard::kLate) return;
   if (known != nullptr) {
     // Looked up again: a goodbye removes it.
-    if (RegisteredWorker* there = state_.workers.FindInstance(peer)) there->gone_since.reset();
-  } else if (message.type != message::kRegister && message.type != message::kGoodbye) {
-    draft.Send(peer, message::kUnknownWorker, message.id, nlohmann::json::object());
+    if (RegisteredWorker* there = state_.workers.FindInstance(instance)) there->gone_since.reset();
+  } else if (!greets) {
+    draft.Answer(from, message::UnknownWorker());
   }
 }
 
-void Workers::Handle(Draft& draft, const std::string& peer, RegisteredWorker* known,
-                     const Message& message) {
+void Workers::Handle(Draft& draft, const ReplyTo& from, RegisteredWorker* known, Message message) {
   const std::string& type = message.type;
+  nlohmann::json& body = message.body;
   if (type == message::kRegister) {
-    OnRegister(draft, peer, message);
+    OnRegister(draft, from, message::Read<message::Register>(std::move(body)));
   } else if (type == message::kGoodbye) {
-    OnGoodbye(draft, peer, message);
+    OnGoodbye(draft, from);
   } else if (type == message::kFinished) {
-    parts_.leases.OnFinished(draft, peer, message);
+    parts_.leases.OnFinished(draft, from, message::Read<message::Finished>(std::move(body)));
   } else if (type == message::kFailed) {
-    parts_.leases.OnFailed(draft, peer, message);
+    parts_.leases.OnFailed(draft, from, message::Read<message::Failed>(std::move(body)));
   } else if (type == message::kReleased) {
-    parts_.leases.OnReleased(draft, peer, message);
+    parts_.leases.OnReleased(draft, from, message::Read<message::Released>(std::move(body)));
   } else if (type == message::kStarted) {
-    parts_.leases.OnStarted(draft, peer, message);
+    parts_.leases.OnStarted(draft, from, message::Read<message::Started>(std::move(body)));
   } else if (type == message::kBeat) {
-    if (known != nullptr) OnBeat(draft, *known, message);
+    if (known == nullptr) return;
+    OnBeat(draft, from, *known, message::Read<message::Beat>(std::move(body)));
   } else if (type == message::kProbed) {
-    if (known != nullptr) parts_.probes.OnProbed(draft, *known, message);
+    if (known == nullptr) return;
+    parts_.probes.OnProbed(draft, *known, message::Read<message::Probed>(std::move(body)));
   } else {
     throw Error(ErrorCode::kProtocolError, "not a worker's message: " + type);
   }
 }
 
-void Workers::OnRegister(Draft& draft, const std::string& peer, const Message& message) {
-  RegisteredWorker said = ParseRegister(peer, message.body);
-  std::vector<BeatTask> running = ReadRunning(message);
-  const RegisteredWorker* before = state_.workers.FindInstance(peer);
+void Workers::OnRegister(Draft& draft, const ReplyTo& from, message::Register said) {
+  const RegisteredWorker* before = state_.workers.FindInstance(from.route);
   if (before != nullptr && before->name != said.name) {
-    RefuseBody(message, "this instance is known as " + before->name);
+    throw Error(ErrorCode::kProtocolError, "register: this instance is known as " + before->name);
   }
-  said.registered_at = draft.now().wall;
-  said.last_beat = draft.now().monotonic;
-  RegisteredWorker& registered = Welcome(draft, std::move(said), running);
-  nlohmann::json lost = TakeRunning(draft, registered, std::move(running));
-  const DispatcherOptions& options = parts_.options;
-  draft.Send(peer, message::kRegistered, message.id,
-             {{"lease_seconds", std::chrono::duration<double>(options.lease).count()},
-              {"beat_seconds", std::chrono::duration<double>(options.beat).count()},
-              {"lost", std::move(lost)}});
+  std::vector<message::HeldLease> running = std::move(said.running);
+  RegisteredWorker worker = MakeWorker(from.route, std::move(said));
+  worker.registered_at = draft.now().wall;
+  worker.last_beat = draft.now().monotonic;
+  RegisteredWorker& registered = Welcome(draft, std::move(worker), running);
+  const auto seconds = [](std::chrono::milliseconds time) {
+    return std::chrono::duration<double>(time).count();
+  };
+  std::vector<message::LeaseName> lost = Renew(draft, registered, std::move(running));
+  draft.Answer(from, message::Registered{.lease_seconds = seconds(parts_.options.lease),
+                                         .beat_seconds = seconds(parts_.options.beat),
+                                         .lost = std::move(lost)});
   parts_.leases.RepeatAssigns(draft, registered);
   RepeatCancels(draft, registered);
 }
 
 RegisteredWorker& Workers::Welcome(Draft& draft, RegisteredWorker said,
-                                   const std::vector<BeatTask>& running) {
+                                   const std::vector<message::HeldLease>& running) {
   if (RegisteredWorker* same = state_.workers.FindInstance(said.instance)) {
     state_.workers.Update(*same, std::move(said));
     return *same;
@@ -119,27 +88,27 @@ RegisteredWorker& Workers::Welcome(Draft& draft, RegisteredWorker said,
   return added;
 }
 
-void Workers::HandOver(RegisteredWorker& earlier, const std::vector<BeatTask>& running) {
+void Workers::HandOver(RegisteredWorker& earlier, const std::vector<message::HeldLease>& running) {
   for (TaskEntry* task : std::vector<TaskEntry*>(earlier.leases)) {
-    const bool listed = std::ranges::any_of(running, [&](const BeatTask& said) {
-      return said.name.task == task->record.id && said.name.fence == task->record.fence;
-    });
+    const bool listed = std::ranges::any_of(
+        running, [&](const message::HeldLease& held) { return held.lease == task->lease_name(); });
     if (!listed) continue;
     std::erase(earlier.leases, task);
     task->lease->instance.clear();
   }
 }
 
-nlohmann::json Workers::TakeRunning(Draft& draft, RegisteredWorker& worker,
-                                    std::vector<BeatTask> running) {
-  nlohmann::json lost = nlohmann::json::array();
-  for (BeatTask& said : running) {
-    if (TaskEntry* task = parts_.leases.FindCurrent(said.name)) {
+std::vector<message::LeaseName> Workers::Renew(Draft& draft, RegisteredWorker& worker,
+                                               std::vector<message::HeldLease> running) {
+  std::vector<message::LeaseName> lost;
+  for (message::HeldLease& held : running) {
+    if (TaskEntry* task = parts_.leases.FindCurrent(held.lease)) {
       parts_.leases.Renew(draft, *task, worker);
-      if (said.progress == Progress()) continue;
-      parts_.aggregator.ShowProgress(draft, *task, std::move(said.progress));
-    } else if (!parts_.leases.IsSettled(said.name)) {
-      lost.push_back(ToJson(said.name));
+      if (held.progress && *held.progress != Progress()) {
+        parts_.aggregator.ShowProgress(draft, *task, *std::move(held.progress));
+      }
+    } else if (!parts_.leases.IsSettled(held.lease)) {
+      lost.push_back(std::move(held.lease));
     }
   }
   return lost;
@@ -148,48 +117,45 @@ nlohmann::json Workers::TakeRunning(Draft& draft, RegisteredWorker& worker,
 void Workers::RepeatCancels(Draft& draft, const RegisteredWorker& worker) {
   for (const TaskEntry* task : worker.leases) {
     if (task->record.state != TaskState::kCancelling) continue;
-    draft.Send(worker.instance, message::kCancel, "",
-               ToJson(LeaseName{.task = task->record.id, .fence = task->record.fence}));
+    draft.Send(worker.instance, message::CancelOrder{task->lease_name()});
   }
 }
 
-void Workers::OnBeat(Draft& draft, RegisteredWorker& worker, const Message& message) {
-  Beat beat = ReadBeat(message);
+void Workers::OnBeat(Draft& draft, const ReplyTo& from, RegisteredWorker& worker,
+                     message::Beat beat) {
   worker.last_beat = draft.now().monotonic;
   if (beat.draining && !worker.draining) draft.AnnounceWorker(worker.name, "draining");
   worker.draining = beat.draining;
 
-  nlohmann::json cancel = nlohmann::json::array();
-  nlohmann::json lost = nlohmann::json::array();
-  for (BeatTask& said : beat.tasks) {
-    TaskEntry* task = parts_.leases.FindCurrent(said.name);
+  message::Orders orders;
+  for (message::LeaseProgress& said : beat.tasks) {
+    TaskEntry* task = parts_.leases.FindCurrent(said.lease);
     if (task == nullptr) {
-      if (!parts_.leases.IsSettled(said.name)) lost.push_back(ToJson(said.name));
+      if (!parts_.leases.IsSettled(said.lease)) orders.lost.push_back(std::move(said.lease));
       continue;
     }
     parts_.leases.Renew(draft, *task, worker);
     // Kept in memory; the next change of the job takes it to the ledger.
     if (!said.media.is_null()) task->job->job.media = std::move(said.media);
     if (task->record.state == TaskState::kCancelling) {
-      cancel.push_back(ToJson(said.name));
+      orders.cancel.push_back(std::move(said.lease));
     } else {
       parts_.aggregator.ShowProgress(draft, *task, std::move(said.progress));
     }
   }
-  draft.Send(worker.instance, message::kOrders, message.id,
-             {{"cancel", std::move(cancel)}, {"lost", std::move(lost)}});
+  draft.Answer(from, orders);
   parts_.leases.RepeatAssigns(draft, worker);
 }
 
-void Workers::OnGoodbye(Draft& draft, const std::string& peer, const Message& message) {
-  if (RegisteredWorker* leaving = state_.workers.FindInstance(peer)) {
+void Workers::OnGoodbye(Draft& draft, const ReplyTo& from) {
+  if (RegisteredWorker* leaving = state_.workers.FindInstance(from.route)) {
     Forget(draft, *leaving, "left", "worker " + leaving->name + " has left");
   }
-  draft.Send(peer, message::kAck, message.id, nlohmann::json::object());
+  draft.Answer(from, message::Ack());
 }
 
-void Workers::OnConnectionClosed(Draft& draft, const std::string& peer) {
-  RegisteredWorker* worker = state_.workers.FindInstance(peer);
+void Workers::OnConnectionClosed(Draft& draft, const std::string& instance) {
+  RegisteredWorker* worker = state_.workers.FindInstance(instance);
   if (worker != nullptr && !worker->gone_since) worker->gone_since = draft.now().monotonic;
 }
 

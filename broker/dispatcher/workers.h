@@ -11,19 +11,13 @@
 #include "broker/dispatcher/options.h"
 #include "broker/dispatcher/probes.h"
 #include "broker/dispatcher/state.h"
+#include "core/model/messages/worker.h"
 
 namespace millrace::broker {
 
 // Says whether a message proves that its worker is alive. kLate: it was read after its connection
 // had closed, and the worker has not been heard on another one since.
 enum class Heard { kNow, kLate };
-
-// A lease as the worker that holds it describes it.
-struct BeatTask {
-  LeaseName name;
-  Progress progress;
-  nlohmann::json media;  // null if it was not sent
-};
 
 // The tools of Workers; all must outlive it.
 struct WorkersParts {
@@ -42,12 +36,12 @@ class Workers {
   explicit Workers(WorkersParts parts) : parts_(parts), state_(parts.state) {}
 
   // Takes any message of a worker.
-  void OnMessage(Draft& draft, const std::string& peer, const Message& message, Heard heard);
+  void OnMessage(Draft& draft, const std::string& instance, Message message, Heard heard);
   // Gives the worker nothing until it is heard again. Idempotent until then.
-  void OnConnectionClosed(Draft& draft, const std::string& peer);
+  void OnConnectionClosed(Draft& draft, const std::string& instance);
   // Forgets the workers that have been silent too long.
   void OnTick(Draft& draft);
-  // When OnTick has something to do.
+  // Returns when OnTick has something to do.
   std::optional<MonotonicTime> NextLoss() const { return state_.workers.NextLoss(Patience()); }
 
  private:
@@ -55,18 +49,18 @@ class Workers {
     return {.silence = parts_.options.lease, .reconnect = parts_.options.reconnect};
   }
   // `known` is the registered worker that sent it; nullptr: it has to register first.
-  void Handle(Draft& draft, const std::string& peer, RegisteredWorker* known,
-              const Message& message);
-  void OnRegister(Draft& draft, const std::string& peer, const Message& message);
-  void OnBeat(Draft& draft, RegisteredWorker& worker, const Message& message);
-  void OnGoodbye(Draft& draft, const std::string& peer, const Message& message);
+  void Handle(Draft& draft, const ReplyTo& from, RegisteredWorker* known, Message message);
+  void OnRegister(Draft& draft, const ReplyTo& from, message::Register said);
+  void OnBeat(Draft& draft, const ReplyTo& from, RegisteredWorker& worker, message::Beat beat);
+  void OnGoodbye(Draft& draft, const ReplyTo& from);
   RegisteredWorker& Welcome(Draft& draft, RegisteredWorker said,
-                            const std::vector<BeatTask>& running);
+                            const std::vector<message::HeldLease>& running);
   // Unclaims the leases of an earlier process that its successor says it runs; the successor
   // claims them with Leases::Renew().
-  void HandOver(RegisteredWorker& earlier, const std::vector<BeatTask>& running);
-  // Renews what the worker runs; returns the leases that are lost to it.
-  nlohmann::json TakeRunning(Draft& draft, RegisteredWorker& worker, std::vector<BeatTask> running);
+  void HandOver(RegisteredWorker& earlier, const std::vector<message::HeldLease>& running);
+  // Renews the leases that the worker holds; returns those that it has lost.
+  std::vector<message::LeaseName> Renew(Draft& draft, RegisteredWorker& worker,
+                                        std::vector<message::HeldLease> running);
   void RepeatCancels(Draft& draft, const RegisteredWorker& worker);
   // Requeues what the worker holds; `event` tells on the event socket why it is gone.
   void Forget(Draft& draft, RegisteredWorker& worker, std::string_view event,

@@ -46,4 +46,8 @@ void CheckClientMessage(const Message& message) { Check(message, kClientShapes);
 
 void CheckWorkerMessage(const Message& message) { Check(message, kWorkerShapes); }
 
+std::string InstanceOf(const Message& message) {
+  return message.body.at("instance").get<std::string>();
+}
+
 }  // namespace millrace::broker

@@ -10,4 +10,7 @@ namespace millrace::broker {
 void CheckClientMessage(const Message& message);
 void CheckWorkerMessage(const Message& message);
 
+// Returns the process that a worker's message is from. REQUIRES: CheckWorkerMessage() let it pass.
+std::string InstanceOf(const Message& message);
+
 }  // namespace millrace::broker

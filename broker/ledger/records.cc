@@ -51,10 +51,13 @@ std::optional<RedriveRecord::State> RedriveStateFromName(std::string_view name) 
   return StateIn(kRedriveStates, name);
 }
 
-nlohmann::json ToJson(const EventRecord& event) {
-  return {{"seq", event.sequence},          {"job", event.job_id},
-          {"generation", event.generation}, {"event", NameOf(event.event)},
-          {"state", NameOf(event.state)},   {"at", FormatTime(event.at)}};
+message::JobEvent MessageOf(const EventRecord& event) {
+  return {.seq = event.sequence,
+          .job = event.job_id,
+          .generation = event.generation,
+          .event = std::string(NameOf(event.event)),
+          .state = std::string(NameOf(event.state)),
+          .at = FormatTime(event.at)};
 }
 
 nlohmann::json ToJson(const DeadLetterRecord& letter) {

@@ -10,6 +10,7 @@
 
 #include "core/base/clock.h"
 #include "core/model/job.h"
+#include "core/model/messages/events.h"
 #include "core/model/task.h"
 
 namespace millrace::broker {
@@ -39,8 +40,8 @@ struct EventRecord {
   JobState state{};  // after the event
   WallTime at{};
 };
-// As it is published and answered.
-nlohmann::json ToJson(const EventRecord& event);
+// The event as it is published and answered.
+message::JobEvent MessageOf(const EventRecord& event);
 
 // One place in the dead-letter queue: a job that ended badly, in one generation. The row stays when
 // the letter has left the queue; it is the tombstone.

@@ -42,9 +42,9 @@ std::string State(Fields& fields) {
 
 }  // namespace
 
-DeadLetterFilter ParseDeadLetterFilter(const nlohmann::json& body) {
+DeadLetterFilter ParseDeadLetterFilter(const nlohmann::json& json) {
   std::vector<FieldError> errors;
-  Fields fields(body, "", errors);
+  Fields fields(json, "", errors);
   DeadLetterFilter filter;
   filter.state = State(fields);
   filter.code = Text(fields, "code");
@@ -81,13 +81,10 @@ std::vector<DeadJob> ReadDeadJobs(Ledger& ledger, const std::vector<std::string>
   return jobs;
 }
 
-std::vector<DeadJob> ReadDeadJobsOf(Ledger& ledger, const Message& request) {
-  if (const auto job_id = request.body.find("job_id"); job_id != request.body.end()) {
-    return ReadDeadJobs(ledger, {job_id->get<std::string>()});
-  }
+std::vector<DeadJob> ReadOpenDeadJobs(Ledger& ledger, const nlohmann::json& filter) {
   std::vector<std::string> job_ids;
-  for (DeadLetterRecord& letter : ledger.OpenLettersOldestFirst(
-           ParseDeadLetterFilter(request.body.at("filter")), kMaxLettersAtOnce)) {
+  for (DeadLetterRecord& letter :
+       ledger.OpenLettersOldestFirst(ParseDeadLetterFilter(filter), kMaxLettersAtOnce)) {
     job_ids.push_back(std::move(letter.job_id));
   }
   return ReadDeadJobs(ledger, job_ids);

@@ -27,7 +27,7 @@ class AdmissionTest : public DispatcherTest {
   }
 };
 
-TEST_F(AdmissionTest, AnswersASubmissionUnderAKnownKeyWithTheJobThatThereIs) {
+TEST_F(AdmissionTest, AnswersASubmissionUnderAKnownKeyWithItsJob) {
   const std::string id = Submit({.key = "k"});
   EXPECT_EQ(books.job(id).idempotency_key, "k");
   EXPECT_EQ(books.job(id).request_fingerprint, "f1");
@@ -49,6 +49,25 @@ TEST_F(AdmissionTest, RefusesAKeyThatWasUsedForAnotherRequest) {
   EXPECT_THAT(books.jobs(), SizeIs(1));
   EXPECT_EQ(State(Submit({.key = "other"})), JobState::kQueued);
   EXPECT_EQ(State(Submit()), JobState::kQueued);
+}
+
+TEST_F(AdmissionTest, AnswersASubmissionThatRepeatsOneWhoseJobHasEnded) {
+  const std::string id = Submit({.key = "k"});
+  Cancel(id);
+  ASSERT_EQ(State(id), JobState::kCancelled);
+  const EndedJob ended{.job = books.job(id), .last_attempt = 0};
+  const auto again = [&](const Submission& submission) {
+    Do(dispatcher->OnSubmit(to, message::Read<message::Submit>(SubmitBody(submission)), ended,
+                            now()));
+  };
+  again({.id = NewJobId(), .key = "k"});
+  EXPECT_EQ(Reply().body["job"]["id"], id);
+  EXPECT_EQ(Reply().body["job"]["state"], "cancelled");
+  again({.id = id});
+  EXPECT_EQ(Reply().body["job"]["id"], id);
+  again({.id = NewJobId(), .key = "k", .fingerprint = "f2"});
+  EXPECT_EQ(ReplyCode(), "idempotency_conflict");
+  EXPECT_THAT(books.jobs(), SizeIs(1));
 }
 
 TEST_F(AdmissionTest, KnowsTheKeysOfLiveJobsAfterARestart) {
@@ -78,7 +97,7 @@ TEST_F(AdmissionTest, EndsKnownPoisonWithoutAnAttempt) {
   EXPECT_EQ(books.attempts().rbegin()->second.task_id, TaskOf(victim).id);
 }
 
-TEST_F(AdmissionTest, RunsKnownPoisonThatIsForcedAndWhatIsNotKnown) {
+TEST_F(AdmissionTest, RunsForcedPoisonAndUnknownInputs) {
   Poison("5a");
   Register("host/1", 3);
   EXPECT_EQ(State(Submit({.force = true, .sha256 = "5a"})), JobState::kRunning);
@@ -106,7 +125,7 @@ TEST_F(AdmissionTest, ForgetsPoisonWhoseLetterHasLeftTheQueue) {
   }
 }
 
-TEST_F(AdmissionTest, RefusesWhatTheDiskWouldNotHoldAndAcceptsAgainWhenItDoes) {
+TEST_F(AdmissionTest, RefusesJobsThatTheDiskCannotHoldUntilItHasRoom) {
   options.min_free_bytes = kGiB;
   Start();
   dispatcher->SetDisk(10 * kGiB);
@@ -130,7 +149,7 @@ TEST_F(AdmissionTest, RefusesWhatTheDiskWouldNotHoldAndAcceptsAgainWhenItDoes) {
   EXPECT_EQ(ReplyCode(), "ok");
 }
 
-TEST_F(AdmissionTest, TakesAnythingWithoutAFloor) {
+TEST_F(AdmissionTest, AcceptsJobsOnAFullDiskWithoutAFloor) {
   options.min_free_bytes = 0;
   Start();
   dispatcher->SetDisk(0);
@@ -138,7 +157,7 @@ TEST_F(AdmissionTest, TakesAnythingWithoutAFloor) {
   EXPECT_EQ(ReplyCode(), "ok");
 }
 
-TEST_F(AdmissionTest, KeepsWhatIsReservedOverARestart) {
+TEST_F(AdmissionTest, KeepsReservationsOverARestart) {
   Submit({.bytes = 5 * kGiB});
   Restart();
   EXPECT_EQ(dispatcher->QueueView(now())["reserved_bytes"], 5 * kGiB);

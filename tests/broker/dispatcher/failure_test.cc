@@ -28,7 +28,7 @@ class FailureTest : public DispatcherTest {
   bool IsBurying(const std::string& id) const { return TaskOf(id).state == TaskState::kFailed; }
 };
 
-TEST_F(FailureTest, BuriesAPermanentFailureAtOnceAndSaysDeadOnlyWhenTheFolderIsComplete) {
+TEST_F(FailureTest, BuriesAPermanentFailureAtOnceAndIsDeadOnceTheFolderIsComplete) {
   Register("host/1");
   const std::string id = Submit();
   FailJob(id, ErrorCode::kNoStreams);
@@ -189,7 +189,7 @@ TEST_F(FailureTest, RequeuesAnInfrastructureFailureWithoutSpendingAnAttempt) {
   EXPECT_EQ(TaskOf(id).attempts_spent, 0);
 }
 
-TEST_F(FailureTest, BuriesWhatReachesTheCeilingOfInfrastructureFailures) {
+TEST_F(FailureTest, BuriesATaskAfterTooManyInfrastructureFailures) {
   options.max_infrastructure_failures = 3;
   Start();
   Register("host/1");
@@ -226,7 +226,7 @@ TEST_F(FailureTest, PublishesAndThenShowsTheFiles) {
   EXPECT_EQ(All<PublishOutputs>()[0].fence, 1);
   EXPECT_EQ(All<PublishOutputs>()[0].manifest, ManifestFromJson(ManifestJson()));
   EXPECT_THAT(books.job(id).files, IsEmpty());
-  Do(dispatcher->OnPublished(TaskOf(id).id, 7, now()));
+  Do(dispatcher->OnResult(broker::Published{.task_id = TaskOf(id).id, .fence = 7}, now()));
   EXPECT_EQ(State(id), JobState::kPublishing);
   clock.Advance(1s);
   Published(id);
@@ -249,10 +249,12 @@ TEST_F(FailureTest, RefusesAManifestThatLeavesItsFolder) {
   const std::string id = Submit();
   json manifest = ManifestJson();
   manifest["files"][0]["path"] = "../../etc/passwd";
-  EXPECT_THROW(
-      Worker("host/1#1", "finished",
-             {{"task", TaskOf(id).id}, {"fence", 1}, {"manifest", manifest}, {"usage", {}}}),
-      Error);
+  EXPECT_THROW(Worker("host/1#1", "finished",
+                      {{"task", TaskOf(id).id},
+                       {"fence", 1},
+                       {"manifest", manifest},
+                       {"usage", json::object()}}),
+               Error);
   EXPECT_EQ(State(id), JobState::kRunning);
 }
 

@@ -76,7 +76,16 @@ class Harness {
 
   // --- clients
   void Client(const std::string& type, json body) {
-    Do(dispatcher->OnClient("client", {.type = type, .id = "m1", .body = std::move(body)}, now()));
+    if (type == message::kSubmit) {
+      Do(dispatcher->OnSubmit(to, message::Read<message::Submit>(std::move(body)), std::nullopt,
+                              now()));
+    } else if (type == message::kCancel) {
+      Do(dispatcher->OnCancel(to, message::Read<message::Cancel>(std::move(body)), now()));
+    } else if (type == message::kProbe) {
+      Do(dispatcher->OnProbe(to, message::Read<message::Probe>(std::move(body)), now()));
+    } else {
+      ADD_FAILURE() << "not a request about a job in memory: " << type;
+    }
   }
 
   int64_t UnixMillis() const {
@@ -132,8 +141,8 @@ class Harness {
   void Redrive(const std::string& job_id, int generation = 1, json patch = nullptr) {
     json body = {{"job_id", job_id}, {"generation", generation}};
     if (!patch.is_null()) body["patch"] = std::move(patch);
-    Do(dispatcher->OnRedrive("client", {.type = "redrive", .id = "m1", .body = std::move(body)},
-                             DeadJobs({job_id}), now()));
+    Do(dispatcher->OnDead(to, message::Read<message::Redrive>(std::move(body)), DeadJobs({job_id}),
+                          now()));
   }
   void RedriveMany(const std::string& redrive_id, const std::vector<std::string>& ids,
                    json more = json::object()) {
@@ -142,20 +151,18 @@ class Harness {
                  {"canary", false},
                  {"dry_run", false}};
     body.update(more);
-    Do(dispatcher->OnRedrive("client",
-                             {.type = "redrive_many", .id = "m1", .body = std::move(body)},
-                             DeadJobs(ids), now()));
+    Do(dispatcher->OnDead(to, message::Read<message::RedriveMany>(std::move(body)), DeadJobs(ids),
+                          now()));
   }
   void Purge(const std::string& job_id) {
-    Do(dispatcher->OnPurge("client", {.type = "purge", .id = "m1", .body = {{"job_id", job_id}}},
-                           DeadJobs({job_id}), now()));
+    Do(dispatcher->OnDead(to, message::Purge{{.job_id = job_id}}, DeadJobs({job_id}), now()));
   }
   void PurgeMany(const std::string& purge_id, const std::vector<std::string>& ids,
                  json more = json::object()) {
     json body = {{"purge_id", purge_id}, {"filter", json::object()}, {"dry_run", false}};
     body.update(more);
-    Do(dispatcher->OnPurge("client", {.type = "purge_many", .id = "m1", .body = std::move(body)},
-                           DeadJobs(ids), now()));
+    Do(dispatcher->OnDead(to, message::Read<message::PurgeMany>(std::move(body)), DeadJobs(ids),
+                          now()));
   }
   void Expire(const std::vector<std::string>& ids) {
     Do(dispatcher->OnExpired(DeadJobs(ids), now()));
@@ -262,17 +269,22 @@ class Harness {
     Release(Holder(job_id), TaskOf(job_id).id, TaskOf(job_id).fence, reason);
   }
 
-  // --- the loop's reports
+  // --- results of effects
   void Published(const std::string& job_id) {
-    Do(dispatcher->OnPublished(TaskOf(job_id).id, TaskOf(job_id).fence, now()));
+    Do(dispatcher->OnResult(
+        broker::Published{.task_id = TaskOf(job_id).id, .fence = TaskOf(job_id).fence}, now()));
   }
   void PublishFailed(const std::string& job_id, ErrorCode code) {
-    Do(dispatcher->OnPublishFailed(TaskOf(job_id).id, TaskOf(job_id).fence, Error(code, "no"),
-                                   now()));
+    Do(dispatcher->OnResult(broker::PublishFailed{.task_id = TaskOf(job_id).id,
+                                                  .fence = TaskOf(job_id).fence,
+                                                  .error = Error(code, "no")},
+                            now()));
   }
-  void Buried(const std::string& job_id) { Do(dispatcher->OnBuried(job_id, now())); }
+  void Buried(const std::string& job_id) {
+    Do(dispatcher->OnResult(broker::Buried{.job_id = job_id}, now()));
+  }
   void BuryFailed(const std::string& job_id) {
-    Do(dispatcher->OnBuryFailed(job_id, now()));
+    Do(dispatcher->OnResult(broker::BuryFailed{.job_id = job_id}, now()));
   }
 
   // --- what came of the last call
@@ -301,7 +313,11 @@ class Harness {
   std::vector<json> Announced(const std::string& topic) const {
     std::vector<json> found;
     for (const Announce& announce : All<Announce>()) {
-      if (announce.topic == topic) found.push_back(announce.body);
+      std::visit(
+          [&](const auto& event) {
+            if (event.kType == topic) found.push_back(message::ToJson(event));
+          },
+          announce.event);
     }
     return found;
   }
@@ -315,6 +331,7 @@ class Harness {
   JobState State(const std::string& job_id) const { return books.job(job_id).state; }
   Fence FenceOf(const std::string& job_id) const { return TaskOf(job_id).fence; }
 
+  const ReplyTo to{.route = "client", .request_id = "m1"};
   FakeClock clock;
   Books books;
   double random = 0.5;

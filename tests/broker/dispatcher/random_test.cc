@@ -113,7 +113,7 @@ class Walk : public Harness {
     const auto running = Running();
     if (!running.empty() && Dice(5) > 0) return Any(running);
     if (!books.attempts().empty()) return Any(books.attempts());
-    return {77, {}};
+    return {77, {.task_id = "tsk_unknown"}};
   }
 
   void Choose() {
@@ -289,9 +289,13 @@ class Walk : public Harness {
     const int luck = healthy_ ? 9 : Dice(10);
     if (luck < 2) {
       const ErrorCode code = luck == 0 ? ErrorCode::kStorageError : ErrorCode::kOutputNotFound;
-      Do(dispatcher->OnPublishFailed(publish.task_id, publish.fence, Error(code, "no"), now()));
+      Do(dispatcher->OnResult(
+          broker::PublishFailed{
+              .task_id = publish.task_id, .fence = publish.fence, .error = Error(code, "no")},
+          now()));
     } else {
-      Do(dispatcher->OnPublished(publish.task_id, publish.fence, now()));
+      Do(dispatcher->OnResult(broker::Published{.task_id = publish.task_id, .fence = publish.fence},
+                              now()));
     }
   }
 

@@ -24,19 +24,20 @@ TEST(DispatcherScaleTest, HoldsAHundredThousandJobsAndPrintsWhatEachCosts) {
   constexpr int kJobs = 100'000;
   constexpr int kRuns = 2'000;
   Harness harness;
-  Message submit{.type = "submit", .id = "m", .body = harness.SubmitBody({})};
+  auto submit = message::Read<message::Submit>(harness.SubmitBody({.id = NewJobId()}));
   std::vector<std::string> ids;
   for (int i = 0; i < kJobs; ++i) ids.push_back(NewJobId());
   const Stopwatch submitting;
   for (const std::string& id : ids) {
-    submit.body["job_id"] = id;
-    harness.dispatcher->OnClient("c", submit, harness.now());
+    submit.job_id = id;
+    harness.dispatcher->OnSubmit(harness.to, submit, std::nullopt, harness.now());
   }
   std::printf("submit: %.1f us each\n", submitting.MicrosecondsEach(kJobs));
   EXPECT_EQ(harness.dispatcher->QueueView(harness.now())["queued"], kJobs);
   EXPECT_EQ(harness.dispatcher->Live(ids.back()).queue_position, kJobs);
-  submit.body["job_id"] = NewJobId();
-  EXPECT_TRUE(harness.dispatcher->OnClient("c", submit, harness.now()).changes.empty());
+  submit.job_id = NewJobId();
+  EXPECT_TRUE(harness.dispatcher->OnSubmit(harness.to, submit, std::nullopt, harness.now())
+                  .changes.empty());
 
   json body = harness.RegisterBody("host/1", 1);
   body["instance"] = "host/1#1";
@@ -53,13 +54,16 @@ TEST(DispatcherScaleTest, HoldsAHundredThousandJobsAndPrintsWhatEachCosts) {
     EXPECT_EQ(assign->body["job"], ids[static_cast<size_t>(i)]);
     const std::string task = assign->body["task"];
     const Fence fence = assign->body["fence"];
-    outcome = harness.dispatcher->OnWorker(
-        "host/1#1",
-        {.type = "finished",
-         .id = "w",
-         .body = {{"task", task}, {"fence", fence}, {"manifest", Harness::ManifestJson()}}},
-        harness.now());
-    harness.dispatcher->OnPublished(task, fence, harness.now());
+    outcome = harness.dispatcher->OnWorker("host/1#1",
+                                           {.type = "finished",
+                                            .id = "w",
+                                            .body = {{"instance", "host/1#1"},
+                                                     {"task", task},
+                                                     {"fence", fence},
+                                                     {"manifest", Harness::ManifestJson()},
+                                                     {"usage", json::object()}}},
+                                           harness.now());
+    harness.dispatcher->OnResult(Published{.task_id = task, .fence = fence}, harness.now());
   }
   std::printf("finish, lease the next, publish: %.1f us each\n", leasing.MicrosecondsEach(kRuns));
 }

