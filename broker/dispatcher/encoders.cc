@@ -7,8 +7,8 @@
 namespace millrace::broker {
 namespace {
 
-// One bit for each codec that has to be encoded. Stream copy needs no encoder, and those of still
-// pictures are part of every FFmpeg.
+// The codecs that a worker may lack an encoder for, one bit each. Stream copy needs no encoder, and
+// every FFmpeg can encode still pictures.
 constexpr auto kVideo =
     std::to_array({VideoCodec::kH264, VideoCodec::kHevc, VideoCodec::kVp9, VideoCodec::kAv1});
 constexpr auto kAudio = std::to_array({AudioCodec::kAac, AudioCodec::kOpus, AudioCodec::kMp3});

@@ -8,14 +8,15 @@
 
 namespace millrace::broker {
 
-// Which of the encoders that a spec can ask for are meant; one bit each. A value.
+// A set of the encoders that a spec can ask for. A value.
 class EncoderSet {
  public:
   EncoderSet() = default;
 
-  // Of a worker, by the names of codecs in a spec ("h264", "opus"); others are left out.
+  // Reads what a worker says it has: names of codecs as in a spec ("h264", "opus"). Unknown names
+  // are left out.
   static EncoderSet FromNames(const std::vector<std::string>& names);
-  // What a worker must have to make all outputs of the spec.
+  // Returns the encoders that a worker must have to make all outputs of the spec.
   static EncoderSet NeededFor(const EncodeSpec& spec);
 
   bool Covers(EncoderSet needs) const { return (bits_ & needs.bits_) == needs.bits_; }

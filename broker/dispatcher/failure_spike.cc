@@ -113,7 +113,7 @@ void FailureSpike::Pause(MonotonicTime now) {
 void FailureSpike::Resume() {
   paused_ = false;
   canary_.clear();
-  // What was seen has been dealt with; the next spike has to show itself anew.
+  // A new pause needs new evidence.
   window_.clear();
   failed_jobs_.clear();
   workers_.clear();

@@ -13,49 +13,51 @@ namespace millrace::broker {
 
 struct SpikeLimits {
   std::chrono::milliseconds window{60'000};
-  size_t jobs = 10;  // different ones that failed in it
+  size_t jobs = 10;  // that have to fail within it
   std::chrono::milliseconds base{30'000};
   std::chrono::milliseconds cap{600'000};
-  int most_pauses = 7;  // in a row; with the times above: for half an hour
+  int most_pauses = 7;  // in a row; with the times above they last for half an hour
 };
 
-// How an attempt ended, as far as it tells of the machinery: kFailed for what may be its fault,
-// kOther for what is the input's own.
+// The end of an attempt as evidence about the machinery: kFailed if it may be the machinery's
+// fault, kOther if it is the input's own.
 enum class AttemptEnd { kSucceeded, kFailed, kOther };
 
-// Sees when jobs fail on all workers at once: many different ones, more than half of all attempts,
-// and on each worker that ended any. Then it is neither the jobs nor one worker, and trying again
-// burns what each job has left: retries pause, twice as long each time in a row. At the end of a
-// pause one retry goes first, the canary; its success ends the pause, its failure begins the next.
-// A pause also ends when most of what else ran has succeeded, and after `most_pauses` in a row:
-// what fails then fails for itself. Owned by the dispatcher; knows no clock.
+// Detects that jobs fail on all workers at once: many different jobs, more than half of all
+// attempts, and some on every worker. Then neither a job nor a worker is to blame, and each retry
+// only uses up an attempt of its job: retries pause, twice as long each time in a row. At the end
+// of a pause one retry goes first, the canary: its success ends the pause, its failure begins the
+// next. A pause also ends when most of the other attempts since have succeeded, and after
+// `most_pauses` in a row: jobs that still fail then are to blame themselves. Owned by the
+// dispatcher; knows no clock.
 class FailureSpike {
  public:
   enum class Change { kNone, kPaused, kResumed };
 
   explicit FailureSpike(SpikeLimits limits) : limits_(limits) {}
 
-  // An attempt of this task and job ended on this worker.
+  // Counts the end of an attempt of this task and job on this worker.
   Change OnEnd(const std::string& task, const std::string& job, const std::string& worker,
                AttemptEnd end, MonotonicTime now);
-  // The canary ended, or was cancelled, in a way that tells nothing: another takes its place.
-  // Returns whether this task was the canary.
+  // The attempt of this task ended without evidence, or it was cancelled. If it was the canary,
+  // returns true, and another retry may become the canary.
   bool OnCanaryGone(const std::string& task);
-  // This worker is known to be broken: what failed there is no sign of anything else.
+  // Drops the failures on this worker, which is known to be broken: they are no evidence of a
+  // spike.
   void Disregard(const std::string& worker);
 
-  // Whether a task whose retry is due may go now. One that may not asks again at until(), or, if
-  // that has passed, when the canary has ended.
+  // Returns true if a task whose retry is due may go now. If not, ask again at until(), or, if that
+  // has passed, when the canary has ended.
   bool MayGo(const std::string& task, MonotonicTime now);
-  // Call it when until() has come and all that were due have asked: if none of them has become the
-  // canary there is nothing to hold back.
+  // Ends the pause if no retry has become the canary. Call it when until() has come and all retries
+  // that were due have asked.
   Change OnPauseOver(MonotonicTime now);
 
   bool paused() const { return paused_; }
   bool IsCanary(const std::string& task) const { return paused_ && canary_ == task; }
-  // When the canary may go. REQUIRES: paused().
+  // The time from which a retry may become the canary. REQUIRES: paused().
   MonotonicTime until() const { return until_; }
-  // until(), while it is waited for.
+  // Returns until() while the pause has no canary.
   std::optional<MonotonicTime> NextChange() const;
 
  private:
@@ -78,7 +80,7 @@ class FailureSpike {
   void Resume();
 
   const SpikeLimits limits_;
-  std::deque<Ended> window_;  // and sums over it
+  std::deque<Ended> window_;  // the next three are sums over it
   std::map<std::string, size_t> failed_jobs_;
   std::map<std::string, Tally> workers_;
   Tally all_;
@@ -86,7 +88,7 @@ class FailureSpike {
   bool paused_ = false;
   MonotonicTime until_{};
   int pauses_ = 0;      // in a row
-  std::string canary_;  // a task; empty: none has gone
+  std::string canary_;  // a task; empty: there is none yet
   Tally since_pause_;   // without canaries
 };
 

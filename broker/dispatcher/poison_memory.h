@@ -8,8 +8,8 @@
 
 namespace millrace::broker {
 
-// Media that is known to crash encoders: the SHA-256 of the inputs of the open dead letters with
-// the code `poison`, and whose they are. Owned by the dispatcher.
+// The inputs that are known to crash encoders: the SHA-256 of the input of each open dead letter
+// with the code `poison`, and its job. Owned by the dispatcher.
 class PoisonMemory {
  public:
   explicit PoisonMemory(const std::vector<std::pair<std::string, std::string>>& known) {
@@ -27,7 +27,7 @@ class PoisonMemory {
     if (found->second.empty()) jobs_.erase(found);
   }
 
-  // The first job that died of this input, whose report tells how; empty: it is not known.
+  // Returns the first job that died of this input; its report tells how. Empty: there is none.
   std::string FirstVictim(const std::string& sha256) const {
     const auto found = jobs_.find(sha256);
     return found == jobs_.end() ? "" : *found->second.begin();

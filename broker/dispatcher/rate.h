@@ -8,7 +8,7 @@
 
 namespace millrace::broker {
 
-// How many jobs have ended per minute over the last five. Owned by the dispatcher.
+// Counts the jobs that end, per minute, over the last five minutes. Owned by the dispatcher.
 class DrainRate {
  public:
   explicit DrainRate(MonotonicTime now) : since_(now) {}
@@ -24,7 +24,7 @@ class DrainRate {
     for (const Step& step : counts_) {
       if (now - step.start < kWindow) jobs += step.jobs;
     }
-    // A service that has just started has not been slow for five minutes.
+    // Right after the start there are fewer than five minutes to divide by.
     const auto watched = std::clamp<MonotonicTime::duration>(now - since_, kStep, kWindow);
     return jobs / std::chrono::duration<double, std::ratio<60>>(watched).count();
   }

@@ -16,7 +16,7 @@ nlohmann::json CauseJson(const Error& cause) {
           {"context", cause.context()}};
 }
 
-// The error of an attempt that failed with its time, worker and fence; null for any other.
+// Returns the error of a failed attempt, with its time, worker and fence; null for any other.
 nlohmann::json FailureJson(const Attempt& attempt) {
   if (!attempt.failure.is_object()) return nullptr;
   nlohmann::json json = attempt.failure.value("error", nlohmann::json::object());
@@ -34,7 +34,7 @@ nlohmann::json SignatureJson(const Error& cause) {
           {"codec", signature.codec}};
 }
 
-// The task as a worker would have been given it, with the paths of the dead-letter folder.
+// Writes the task as a worker would have been given it, with the paths of the dead-letter folder.
 nlohmann::json TaskJson(const JobEntry& entry) {
   TaskDocument task;
   task.job_id = entry.job.id;
@@ -49,8 +49,8 @@ nlohmann::json TaskJson(const JobEntry& entry) {
   return ToJson(task);
 }
 
-// What a single run of the encoder ends with if it fails as the job did: poison is a crash that
-// came again.
+// Returns the code with which a single run of the encoder fails if it fails as the job did. Poison
+// shows itself as a crash.
 std::string CodeToReproduce(const Error& cause) {
   if (cause.code() != ErrorCode::kPoison) return std::string(cause.traits().name);
   const auto crash = cause.context().find("last_error");

@@ -10,7 +10,7 @@ namespace {
 constexpr size_t kPoisonWorkers = 2;
 constexpr size_t kPoisonCrashes = 3;
 
-// A disk that is full now is full a millisecond later; a worker that was lost is not asked again.
+// A full disk is still full a millisecond later. After a lost worker there is nothing to wait for.
 bool NeedsTime(ErrorCode code) {
   return code == ErrorCode::kWorkerDiskFull || code == ErrorCode::kStorageFull;
 }
@@ -45,7 +45,7 @@ Verdict RetryPolicy::Judge(TaskRecord& task, const Error& error, const std::stri
 Verdict RetryPolicy::JudgeInfrastructure(const TaskRecord& task, ErrorCode code) const {
   const int failures = task.infrastructure_failures;
   if (failures > limits_.max_infrastructure_failures) return {.action = RetryAction::kBury};
-  // The first time another worker may do better at once; then it is the service that is full.
+  // The first time, another worker may do better at once; the second time all disks are full.
   if (NeedsTime(code) && failures > 1) {
     return {.action = RetryAction::kRetry, .delay = Backoff(failures)};
   }

@@ -26,19 +26,19 @@ struct RetryLimits {
   int max_unknown_attempts = 0;
 };
 
-// What a failed attempt leads to; docs/architecture.md, "Failure", has the table. Knows no clock.
-// Owned by the dispatcher.
+// Decides whether a task is tried again after a failed attempt, and when; docs/architecture.md,
+// "Failure", has the table. Knows no clock. Owned by the dispatcher.
 class RetryPolicy {
  public:
   // `random` returns numbers in [0, 1).
   RetryPolicy(RetryLimits limits, std::function<double()> random);
 
-  // Counts the attempt that `worker` ended with `error` against the task, and says what follows.
+  // Counts the attempt that ended with `error` on `worker` against the task, and decides.
   Verdict Judge(TaskRecord& task, const Error& error, const std::string& worker,
                 int max_attempts) const;
 
-  // A wait after the nth failure in a row: anything up to base * 2^(n-1), at most the cap ("full
-  // jitter": https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
+  // Returns a random wait after the nth failure in a row: up to base * 2^(n-1), at most the cap
+  // ("full jitter": https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
   std::chrono::milliseconds Backoff(int failures) const;
 
   std::chrono::milliseconds cap() const { return limits_.cap; }
@@ -51,11 +51,11 @@ class RetryPolicy {
   const std::function<double()> random_;
 };
 
-// Whether encoders crashed on this task so often that it is the input that crashes them: on two
-// different workers, or three times in all.
+// True if encoders have crashed on this task often enough to blame its input: on two different
+// workers, or three times in all.
 bool IsPoison(const TaskRecord& task);
 
-// Why a task that gets no further attempt has failed: its last failure, or poison.
+// Returns why a task that gets no further attempt has failed: its last failure, or poison.
 Error CauseOfDeath(const TaskRecord& task);
 
 }  // namespace millrace::broker

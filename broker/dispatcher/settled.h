@@ -10,9 +10,10 @@
 
 namespace millrace::broker {
 
-// How the attempts of jobs that have left memory ended, so that a worker whose acknowledgement was
-// lost is acknowledged again. Bounded: what was pushed out, or was before a restart, is answered
-// lease_lost, which makes the worker stop repeating just the same. Owned by the dispatcher.
+// Remembers how the attempts of ended jobs ended, so that a worker that repeats its report, as the
+// acknowledgement was lost, is acknowledged again. Holds the last 10,000 since the start. Older
+// reports are answered with lease_lost, on which the worker stops repeating, too. Owned by the
+// dispatcher.
 class SettledAttempts {
  public:
   void Remember(const Attempt& attempt) {
@@ -25,7 +26,7 @@ class SettledAttempts {
     order_.pop_front();
   }
 
-  // The outcome of that attempt; empty if it is not known.
+  // Returns the outcome of that attempt; empty if it is not known.
   std::string OutcomeOf(const std::string& task_id, Fence fence) const {
     const auto found = outcomes_.find(fence);
     if (found == outcomes_.end() || found->second.first != task_id) return "";

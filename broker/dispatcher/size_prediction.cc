@@ -27,7 +27,7 @@ std::optional<double> PositiveNumber(const nlohmann::json& json, const char* key
 
 InputSize SizeOf(const Job& job) {
   InputSize input;
-  // What comes from outside may be any number.
+  // Facts come from outside and may be any number.
   constexpr double kMost = int64_t{1} << 50;
   const double bytes = PositiveNumber(job.input_facts, "bytes").value_or(0);
   input.bytes = static_cast<int64_t>(std::min(bytes, kMost));

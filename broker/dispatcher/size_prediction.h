@@ -6,9 +6,9 @@
 
 namespace millrace::broker {
 
-// How many bytes the outputs of a job will probably take, rather too many than too few: what is
-// reserved on the disk when the job is accepted. A copied stream is as large as the input; an
-// encoded video too, unless its bit rate or the duration says that it is smaller; audio and
+// Predicts the bytes of a job's outputs, rather too many than too few: that much of the disk is
+// reserved when the job is accepted. A copied stream is taken to be as large as the input, an
+// encoded video too unless its bit rate or the duration says that it is smaller; audio and
 // thumbnails are small.
 int64_t PredictOutputBytes(const Job& job);
 

@@ -37,7 +37,7 @@ int64_t TaskQueue::PositionOf(Place place) const {
 TaskEntry* TaskQueue::Oldest() const {
   const Line::const_iterator end = all_.end();
   Line::const_iterator best = end;
-  // One step for each priority in use: within one, the first is the oldest.
+  // Visits the first task of each priority in use, which is the oldest of that priority.
   for (Line::const_iterator at = all_.begin(); at != end;
        at = all_.lower_bound(Place{.priority = at->first.priority - 1, .order = 0})) {
     if (best == end || at->first.order < best->first.order) best = at;

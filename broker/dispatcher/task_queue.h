@@ -13,8 +13,8 @@ namespace millrace::broker {
 
 struct TaskEntry;
 
-// Where a task stands in line: higher priorities first, then in order of submission. A task that
-// comes back after a failed attempt keeps its order, so it stands before those submitted later.
+// The place of a task in line: higher priorities first, then in order of submission. A task that
+// comes back after a failed attempt keeps its order, so it stands before tasks submitted later.
 struct Place {
   int priority = 0;
   uint64_t order = 0;
@@ -24,10 +24,10 @@ struct Place {
   }
 };
 
-// The tasks that wait for a worker. They stand in lanes, one for each combination of encoders
-// needed and worker to avoid, so that tasks which no free worker may take never have to be walked
-// over to find one that it may. Adding, removing and telling a position take O(log n).
-// Owned by the dispatcher; holds no task alive.
+// The line of tasks that wait for a worker. It has a lane for each combination of encoders needed
+// and worker to avoid: finding a task for a free worker looks at the heads of lanes only, never at
+// tasks that it may not take. Adding, removing and telling a position take O(log n). Owned by the
+// dispatcher; does not own the tasks.
 class TaskQueue {
  public:
   struct Lane {
@@ -38,7 +38,7 @@ class TaskQueue {
   };
 
   void Add(Place place, Lane lane, TaskEntry* task);
-  // Returns whether the task stood there.
+  // Returns false if no task stood there.
   bool Remove(Place place);
 
   // The first task of all lanes that `may_take` allows; nullptr if there is none.

@@ -52,7 +52,7 @@ void WorkerBreakers::OnGone(const std::string& worker, MonotonicTime now) {
   if (const auto found = breakers_.find(worker); found != breakers_.end()) {
     found->second.there = false;
   }
-  // One that does not come back is forgotten in the end.
+  // Forgets workers that do not come back, in the end even those with an open breaker.
   std::erase_if(breakers_, [&](const auto& row) {
     const Breaker& breaker = row.second;
     if (breaker.there) return false;

@@ -15,16 +15,15 @@
 namespace millrace::broker {
 
 struct BreakerLimits {
-  size_t jobs = 3;  // different ones that fail in a row
+  size_t jobs = 3;  // different jobs that have to fail in a row
   std::chrono::milliseconds base{30'000};
   std::chrono::milliseconds cap{600'000};
 };
 
-// The circuit breakers of the workers, by name. Where different jobs fail in a row on one worker
-// while another worker fares better, it is the worker that is broken: its breaker opens, and it is
-// given no task for a while, twice as long each time in a row. Then it is given one (half-open):
-// if that succeeds the breaker closes, if it fails it opens again. Owned by the dispatcher; knows
-// no clock.
+// The circuit breakers of the workers, by name. If different jobs fail in a row on one worker while
+// another worker fares better, the worker is taken to be broken: its breaker opens, and it is given
+// no task for a while, twice as long each time in a row. Then it is given one task (half-open): its
+// success closes the breaker, its failure opens it again. Owned by the dispatcher; knows no clock.
 class WorkerBreakers {
  public:
   enum class State { kClosed, kOpen, kHalfOpen };
@@ -37,36 +36,36 @@ class WorkerBreakers {
 
   explicit WorkerBreakers(BreakerLimits limits) : limits_(limits) {}
 
-  // A task of a job failed there in a way that may be the worker's. `others` are the workers that
-  // it can be compared with. Returns whether the breaker has opened by it.
+  // Counts a failure that may be the worker's fault. `others` are the workers to compare it with.
+  // Returns true if the breaker opens by it.
   bool OnFailure(const std::string& worker, const std::string& job, MonotonicTime now,
                  const std::vector<std::string>& others);
-  // Returns whether the breaker has closed by it.
+  // Returns true if the breaker closes by it.
   bool OnSuccess(const std::string& worker, MonotonicTime now);
-  // The attempt of this fence ended in a way that says nothing of the worker.
+  // The attempt of this fence ended without evidence for or against the worker.
   void OnNeither(const std::string& worker, Fence fence);
   // The worker was given a task. REQUIRES: MayTake(worker).
   void OnLease(const std::string& worker, Fence fence);
-  // The worker is no longer there. It is remembered while its breaker is not closed: a new start
-  // does not mend it.
+  // The worker is gone. Its breaker is kept unless it is closed: a restart does not repair a
+  // worker.
   void OnGone(const std::string& worker, MonotonicTime now);
 
-  // Whether the worker may be given a task.
+  // True if the worker may be given a task.
   bool MayTake(const std::string& worker) const;
   View ViewOf(const std::string& worker) const;
 
-  // When the next breaker becomes half-open; nullopt: none is open.
+  // Returns when the next breaker becomes half-open; nullopt: none is open.
   std::optional<MonotonicTime> NextChange() const;
-  // Makes those half-open whose time has come.
+  // Makes the open breakers half-open whose time has come.
   void Refresh(MonotonicTime now);
-  // Makes all half-open that are open: no other worker is left.
+  // Makes all open breakers half-open, as no other worker is left.
   void RelentAll();
   bool AllClosed() const;
 
  private:
   struct Breaker {
     State state = State::kClosed;
-    std::set<std::string> failed_jobs;  // in a row; not more than are asked for
+    std::set<std::string> failed_jobs;  // in a row; at most BreakerLimits::jobs
     MonotonicTime first_failure{};      // of those in a row
     std::optional<MonotonicTime> last_failure;
     std::optional<MonotonicTime> last_success;

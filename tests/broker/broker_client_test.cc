@@ -33,7 +33,7 @@ TEST_F(BrokerClientTest, AnswersAHealthCheckThatAsksOnce) {
   EXPECT_THROW(AskBroker(Endpoint("client"), unknown, kPatience), Error);
 }
 
-TEST(AskBroker, GivesUpWhereNobodyAnswers) {
+TEST(AskBroker, GivesUpIfNoBrokerAnswers) {
   const TempDir dir;
   const std::string endpoint = "ipc://" + (dir.path() / "nobody").string();
   try {
@@ -138,7 +138,7 @@ TEST_F(BrokerClientTest, ReadsOfTheSameBatchSeeWhatWasCommittedWithThem) {
   EXPECT_EQ(StateOf(*client_, job.id), "queued");
 }
 
-TEST_F(BrokerClientTest, RefusesASubmitWhoseTimeIsOver) {
+TEST_F(BrokerClientTest, RefusesASubmitAfterItsDeadline) {
   const Job job = samples::SmallJob();
   json body = SubmitBody(job);
   body["deadline_unix_ms"] = DeadlineIn(std::chrono::seconds(-1));
@@ -146,7 +146,7 @@ TEST_F(BrokerClientTest, RefusesASubmitWhoseTimeIsOver) {
   EXPECT_EQ(client_->Ask("get_job", {{"job_id", job.id}}).body.at("code"), "job_not_found");
 }
 
-TEST_F(BrokerClientTest, CancelsWhatIsQueuedAndNamesWhatItCannotCancel) {
+TEST_F(BrokerClientTest, CancelsAQueuedJobAndSaysWhyItCannotCancelOthers) {
   const std::string job = SubmitJob(*client_);
   EXPECT_EQ(client_->Ask("cancel", {{"job_id", job}}).body.at("job").at("state"), "cancelled");
   const json again = client_->Ask("cancel", {{"job_id", job}}).body;

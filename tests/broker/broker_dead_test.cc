@@ -133,7 +133,7 @@ TEST_F(BrokerDeadTest, PurgesALetterAndKeepsItsTombstone) {
   EXPECT_EQ(Redrive(job, 1).at("code"), "dead_letter_not_found");
 }
 
-TEST_F(BrokerDeadTest, PurgesManyOnlyIfTheyAreAsManyAsWasSaid) {
+TEST_F(BrokerDeadTest, PurgesManyOnlyIfTheirCountIsAsExpected) {
   MakeDead();
   MakeDead();
   json ask = {{"purge_id", "one"}, {"filter", json::object()}, {"dry_run", true}};
@@ -160,7 +160,7 @@ TEST_F(BrokerDeadTest, AnswersARepeatedPurgeOfManyAsBefore) {
   EXPECT_EQ(client_->Ask("purge_many", ask).body.at("count"), 1);
 }
 
-TEST_F(BrokerDeadTest, AnswersARedriveOfManyThatCameTwiceAtOnceTwice) {
+TEST_F(BrokerDeadTest, AnswersBothCopiesOfARedriveOfMany) {
   MakeDead();
   MakeDead();
   const json ask = {{"redrive_id", NewId("rdr_")},
@@ -235,7 +235,7 @@ TEST_F(BrokerDeadTest, GoesOnWithARedriveWhoseCanaryEndedBeforeARestart) {
   AwaitState(*client_, second, "succeeded");
 }
 
-TEST_F(BrokerDeadTest, FindsTheJobOfAKeyWhateverHasBecomeOfIt) {
+TEST_F(BrokerDeadTest, FindsTheJobOfAKeyInAnyState) {
   json submission = SubmitBody(samples::SmallJob());
   submission["idempotency_key"] = "key";
   submission["fingerprint"] = "f00d";

@@ -45,7 +45,7 @@ class BrokerEventsTest : public BrokerTest {
   std::optional<ScriptedWorker> worker_;
 };
 
-TEST_F(BrokerEventsTest, TellsAllThatHappenedToAJobAndNothingElse) {
+TEST_F(BrokerEventsTest, ListsAllEventsOfAJobAndNoOthers) {
   FinishOne();
   const std::string job = FinishOne();
   const json reply = Events(job);
@@ -64,7 +64,7 @@ TEST_F(BrokerEventsTest, TellsAllThatHappenedToAJobAndNothingElse) {
   EXPECT_EQ(Events(job), reply);
 }
 
-TEST_F(BrokerEventsTest, LeadsThroughTheEventsInPieces) {
+TEST_F(BrokerEventsTest, PagesThroughTheEvents) {
   const std::string job = FinishOne();
   std::vector<std::string> names;
   int64_t after = 0;
@@ -83,7 +83,7 @@ TEST_F(BrokerEventsTest, LeadsThroughTheEventsInPieces) {
   EXPECT_EQ(behind.at("ended"), true);
 }
 
-TEST_F(BrokerEventsTest, KnowsThatMoreIsToComeOfAJobThatRuns) {
+TEST_F(BrokerEventsTest, SaysThatARunningJobWillHaveMoreEvents) {
   const std::string job = SubmitJob(*client_);
   worker_->Expect("assign");
   const json reply = Events(job);
@@ -92,7 +92,7 @@ TEST_F(BrokerEventsTest, KnowsThatMoreIsToComeOfAJobThatRuns) {
   EXPECT_EQ(Events(job, reply.at("events").back().at("seq")).at("ended"), false);
 }
 
-TEST_F(BrokerEventsTest, AnswersWhatItHasPublished) {
+TEST_F(BrokerEventsTest, AnswersWithTheEventsThatItPublished) {
   EventListener published(Endpoint("event"), "job");
   // A subscription takes effect some time after it was made: only then is an event heard.
   do {
@@ -106,7 +106,7 @@ TEST_F(BrokerEventsTest, AnswersWhatItHasPublished) {
   EXPECT_EQ(Events(job).at("events").at(0), event);
 }
 
-TEST_F(BrokerEventsTest, GoesOnBehindTheEndOfAJobThatIsRedriven) {
+TEST_F(BrokerEventsTest, ContinuesTheEventsOfARedrivenJob) {
   const std::string job = SubmitJob(*client_);
   EXPECT_EQ(worker_->Fail(worker_->Expect("assign"), "not_media").type, "ack");
   AwaitState(*client_, job, "dead");

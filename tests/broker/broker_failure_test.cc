@@ -31,7 +31,7 @@ class BrokerFailureTest : public BrokerTest {
   std::optional<ScriptedWorker> worker_;
 };
 
-TEST_F(BrokerFailureTest, RefusesWhatItCannotMakeDurableAndTakesItLater) {
+TEST_F(BrokerFailureTest, RefusesSubmissionsWhileTheLedgerFailsAndAcceptsThemLater) {
   const std::string before = SubmitJob(*client_);
   disk_->SetFull(true);
   const Job job = samples::SmallJob();
@@ -51,7 +51,7 @@ TEST_F(BrokerFailureTest, RefusesWhatItCannotMakeDurableAndTakesItLater) {
   EXPECT_EQ(client_->Ask("cancel", {{"job_id", before}}).body.at("job").at("state"), "cancelled");
 }
 
-TEST_F(BrokerFailureTest, KeepsLeasesAliveAndTakesTheReportLater) {
+TEST_F(BrokerFailureTest, KeepsLeasesWhileTheLedgerFailsAndTakesReportsLater) {
   worker_->Register();
   const std::string job = SubmitJob(*client_);
   const Message assign = worker_->Expect("assign");

@@ -63,7 +63,7 @@ TEST_F(BrokerJanitorTest, RemovesAWorkFolderWithoutALeaseAndNoOther) {
   EXPECT_EQ(worker_->Ask("finished", finished).type, "ack");
 }
 
-TEST_F(BrokerJanitorTest, RemovesAJobThatWasKeptLongEnoughWithAllItHad) {
+TEST_F(BrokerJanitorTest, RemovesAJobAndItsFilesAfterItsRetention) {
   const std::string job = SubmitJob(*client_);
   const Message assign = worker_->Expect("assign");
   const fs::path outputs = dir_.path() / "outputs" / job;

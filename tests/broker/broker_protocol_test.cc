@@ -74,7 +74,7 @@ TEST_F(BrokerProtocolTest, RefusesAReportWhoseManifestLeavesItsFolder) {
   EXPECT_EQ(StateOf(client, job), "running");
 }
 
-TEST_F(BrokerProtocolTest, SurvivesAFrameBeyondWhatTheSocketTakes) {
+TEST_F(BrokerProtocolTest, SurvivesAFrameThatIsTooLarge) {
   {
     ScriptedPeer giant(Endpoint("client"));
     giant.SendFrames({"MR1", "ping", "7", std::string(9 * 1024 * 1024, ' ')});

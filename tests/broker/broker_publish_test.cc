@@ -45,7 +45,7 @@ TEST_F(BrokerPublishTest, MovesTheFilesToTheirPlace) {
   EXPECT_FALSE(fs::exists(media_->WorkFolder(assign.body.at("task"), fence)));
 }
 
-TEST_F(BrokerPublishTest, FinishesWhatWasBeingPublishedWhenItWasStopped) {
+TEST_F(BrokerPublishTest, FinishesAPublishThatARestartInterrupted) {
   const std::string job = SubmitJob(*client_);
   const Message assign = worker_->Expect("assign");
   const json finished = MakeFiles(*worker_, assign);
@@ -70,7 +70,7 @@ TEST_F(BrokerPublishTest, PublishesAsSoonAsStorageWorksAgain) {
   AwaitState(*client_, job, "succeeded");
 }
 
-TEST_F(BrokerPublishTest, EncodesAgainWhatVanishedBeforeItWasPublished) {
+TEST_F(BrokerPublishTest, EncodesAgainIfOutputsVanishBeforePublishing) {
   const std::string job = SubmitJob(*client_);
   const Message assign = worker_->Expect("assign");
   const json finished = MakeFiles(*worker_, assign);
@@ -100,7 +100,7 @@ TEST_F(BrokerPublishTest, SaysDeadOnlyOnceTheDeadLetterIsComplete) {
   EXPECT_EQ(view.at("attempt"), 1);
 }
 
-TEST_F(BrokerPublishTest, BuriesWhatFailedBeforeItWasStopped) {
+TEST_F(BrokerPublishTest, FinishesABurialThatARestartInterrupted) {
   const std::string job = SubmitJob(*client_);
   const Message assign = worker_->Expect("assign");
   Block("dead-letter");

@@ -145,7 +145,7 @@ TEST_F(ConnectionTest, GivesTheTasksOfAProcessThatIsGoneToAnotherWorker) {
   EXPECT_EQ(GetJob(*client_, job).at("job").at("attempt"), 1);
 }
 
-TEST_F(ConnectionTest, TakesTheLastWordsOfAProcessThatIsGone) {
+TEST_F(ConnectionTest, AcceptsReportsOfAProcessThatIsGone) {
   std::optional<ScriptedWorker> worker(std::in_place, Endpoint("worker"), "host/1");
   worker->slots = 2;
   worker->Register();
@@ -169,7 +169,7 @@ TEST_F(ConnectionTest, TakesTheLastWordsOfAProcessThatIsGone) {
       << "given to one that is gone";
 }
 
-TEST_F(ConnectionTest, TheLateRegistrationOfAProcessThatIsGoneDoesNotEndItsSuccessor) {
+TEST_F(ConnectionTest, ALateRegistrationDoesNotReplaceTheWorkersNewProcess) {
   std::optional<ScriptedWorker> gone(std::in_place, Endpoint("worker"), "host/1");
   gone->Register();
   ScriptedWorker successor(Endpoint("worker"), "host/1");

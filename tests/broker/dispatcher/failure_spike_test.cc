@@ -37,21 +37,21 @@ TEST_F(FailureSpikeTest, PausesWhenTenDifferentJobsFailOnAllWorkersWithinAMinute
   EXPECT_EQ(spike_.NextChange(), now_ + 30s);
 }
 
-TEST_F(FailureSpikeTest, SeesNothingInFailuresThatAreFarApart) {
+TEST_F(FailureSpikeTest, DoesNotPauseOnFailuresFarApart) {
   for (int job = 0; job < 100; ++job) {
     EXPECT_EQ(Fail(job), Change::kNone);
     now_ += 7s;
   }
 }
 
-TEST_F(FailureSpikeTest, SeesNothingWhereHalfOfTheAttemptsEndWell) {
+TEST_F(FailureSpikeTest, DoesNotPauseWhenHalfOfTheAttemptsSucceed) {
   for (int job = 0; job < 30; ++job) {
     Succeed();
     EXPECT_EQ(Fail(job), Change::kNone);
   }
 }
 
-TEST_F(FailureSpikeTest, SeesNothingWhileOneWorkerFaresWell) {
+TEST_F(FailureSpikeTest, DoesNotPauseWhileOneWorkerSucceeds) {
   Succeed("b");
   for (int job = 0; job < 30; ++job) EXPECT_EQ(Fail(job, "a"), Change::kNone);
   EXPECT_EQ(Fail(31, "b"), Change::kPaused);
@@ -97,7 +97,7 @@ TEST_F(FailureSpikeTest, PausesTwiceAsLongEachTimeAndGivesUpInTheEnd) {
   EXPECT_EQ(spike_.until(), now_ + 30s);
 }
 
-TEST_F(FailureSpikeTest, TakesAnotherCanaryWhenOneTellsNothing) {
+TEST_F(FailureSpikeTest, TakesAnotherCanaryWhenOneEndsWithoutEvidence) {
   Strike();
   now_ += 30s;
   spike_.MayGo("task-1", now_);
@@ -106,7 +106,7 @@ TEST_F(FailureSpikeTest, TakesAnotherCanaryWhenOneTellsNothing) {
   EXPECT_TRUE(spike_.MayGo("task-2", now_));
 }
 
-TEST_F(FailureSpikeTest, EndsWhenMostOfWhatElseRanHasSucceeded) {
+TEST_F(FailureSpikeTest, EndsWhenMostOtherAttemptsSucceed) {
   Strike();
   EXPECT_EQ(Succeed(), Change::kNone);
   Fail(50);
@@ -116,7 +116,7 @@ TEST_F(FailureSpikeTest, EndsWhenMostOfWhatElseRanHasSucceeded) {
   EXPECT_EQ(spike_.OnPauseOver(now_), Change::kResumed);
 }
 
-TEST_F(FailureSpikeTest, EndsWithThePauseWhenNothingIsHeldBack) {
+TEST_F(FailureSpikeTest, EndsAtTheEndOfThePauseIfNoRetryWaits) {
   Strike();
   EXPECT_EQ(spike_.OnPauseOver(now_ + 29s), Change::kNone);
   EXPECT_EQ(spike_.OnPauseOver(now_ + 30s), Change::kResumed);

@@ -124,7 +124,7 @@ TEST_F(BreakerTest, RelentsWhenTheOtherWorkersLeave) {
   EXPECT_EQ(State(waits), JobState::kQueued);
 }
 
-TEST_F(BreakerTest, IsNotClosedByStartingTheWorkerAnew) {
+TEST_F(BreakerTest, StaysOpenWhenTheWorkerRestarts) {
   Break();
   Worker("host/1#1", "goodbye", json::object());
   Register("host/1");
@@ -254,7 +254,7 @@ TEST_F(SpikeTest, SendsAnotherCanaryWhenOneIsCancelledOrLost) {
   EXPECT_EQ(State(jobs[3]), JobState::kRunning);
 }
 
-TEST_F(SpikeTest, BuriesJobsThatFailForThemselvesInTheEnd) {
+TEST_F(SpikeTest, BuriesJobsThatStillFailAfterTheLastPause) {
   options.retry_base = 1ms;
   Start();
   Register("host/1", 20);

@@ -10,7 +10,7 @@ using testing::IsEmpty;
 
 class LeaseTest : public DispatcherTest {};
 
-TEST_F(LeaseTest, KeepsALeaseThatBeatsRenewAndEndsOneThatTheyDoNot) {
+TEST_F(LeaseTest, EndsALeaseUnlessBeatsRenewIt) {
   Register("host/1", 2);
   const std::string kept = Submit();
   const std::string dropped = Submit();
@@ -131,7 +131,7 @@ TEST_F(LeaseTest, ShowsAPercentThatNeverFallsAlsoOverAttempts) {
   EXPECT_EQ(dispatcher->Live(id).progress.percent, 99);
 }
 
-TEST_F(LeaseTest, KeepsWhatABeatSaysOfTheMedia) {
+TEST_F(LeaseTest, KeepsTheMediaThatABeatReports) {
   Register("host/1");
   const std::string id = Submit();
   json task = BeatTask(TaskOf(id).id, 1);
@@ -165,7 +165,7 @@ TEST_F(LeaseTest, AcceptsACurrentFenceFromAForgottenInstance) {
   EXPECT_EQ(State(id), JobState::kPublishing);
 }
 
-TEST_F(LeaseTest, RequeuesAtOnceWhatARestartedWorkerDoesNotList) {
+TEST_F(LeaseTest, RequeuesTasksThatARestartedWorkerDoesNotList) {
   Register("host/1", 2);
   const std::string kept = Submit();
   const std::string gone = Submit();
@@ -200,7 +200,7 @@ TEST_F(LeaseTest, RefusesAnInstanceThatChangesItsName) {
   EXPECT_THROW(Worker("host/1#1", "register", RegisterBody("host/2", 1)), Error);
 }
 
-TEST_F(LeaseTest, GivesADrainingWorkerNothingMore) {
+TEST_F(LeaseTest, GivesADrainingWorkerNoMoreTasks) {
   Register("host/1", 2);
   Beat("host/1#1", json::array(), /*draining=*/true);
   EXPECT_EQ(Announced("worker").at(0)["event"], "draining");
@@ -209,7 +209,7 @@ TEST_F(LeaseTest, GivesADrainingWorkerNothingMore) {
   EXPECT_EQ(dispatcher->WorkersView(now())["workers"][0]["state"], "draining");
 }
 
-TEST_F(LeaseTest, RequeuesWhatADrainingWorkerHandsBack) {
+TEST_F(LeaseTest, RequeuesTasksThatADrainingWorkerHandsBack) {
   Register("host/1");
   const std::string id = Submit();
   ReleaseJob(id, "draining");
@@ -222,7 +222,7 @@ TEST_F(LeaseTest, RequeuesWhatADrainingWorkerHandsBack) {
   EXPECT_EQ(Sent("host/1#1", "ack").size(), 1u);
 }
 
-TEST_F(LeaseTest, RequeuesAtOnceWhatALeavingWorkerHeld) {
+TEST_F(LeaseTest, RequeuesTheTasksOfALeavingWorkerAtOnce) {
   Register("host/1");
   const std::string id = Submit();
   Worker("host/1#1", "goodbye", json::object());
@@ -245,7 +245,7 @@ TEST_F(LeaseTest, GivesNothingToAWorkerWhoseConnectionBrokeUntilItIsHeard) {
   EXPECT_EQ(State(waiting), JobState::kRunning);
 }
 
-TEST_F(LeaseTest, RequeuesWhatAWorkerHeldThatClosedItsConnectionAndDidNotComeBack) {
+TEST_F(LeaseTest, RequeuesTheTasksOfAWorkerThatDoesNotReconnect) {
   Register("host/1");
   const std::string id = Submit();
   Register("host/2");
@@ -269,7 +269,7 @@ TEST_F(LeaseTest, RequeuesWhatAWorkerHeldThatClosedItsConnectionAndDidNotComeBac
   EXPECT_EQ(Sent("host/1#1", "registered").at(0).body["lost"].size(), 1u);
 }
 
-TEST_F(LeaseTest, TakesLastWordsForNoSignOfLife) {
+TEST_F(LeaseTest, ALateMessageDoesNotReviveItsWorker) {
   Register("host/1", 2);
   const std::string finished = Submit();
   const std::string running = Submit();
@@ -292,7 +292,7 @@ TEST_F(LeaseTest, TakesLastWordsForNoSignOfLife) {
   EXPECT_EQ(books.attempts().size(), 2u);
 }
 
-TEST_F(LeaseTest, GivesNothingToAWorkerThatIsFoundGoneByItsLastWords) {
+TEST_F(LeaseTest, GivesNothingToAWorkerWhoseMessageCameLate) {
   Register("host/1");
   const std::string id = Submit();
   const json released = {{"instance", "host/1#1"},

@@ -111,7 +111,7 @@ TEST_F(LettersTest, GivesARedrivenJobItsAttemptsAgain) {
   EXPECT_THAT(All<RemoveDeadLetter>(), IsEmpty());
 }
 
-TEST_F(LettersTest, AnswersARepeatedRedriveWithTheJobWhateverBecameOfIt) {
+TEST_F(LettersTest, AnswersARepeatedRedriveWithTheJobInAnyState) {
   const std::string id = Die();
   Redrive(id);
   const size_t events = books.events().size();
@@ -257,7 +257,7 @@ TEST_F(LettersTest, RefusesToPurgeWhatIsNotDead) {
   EXPECT_EQ(ReplyCode(), "dead_letter_not_found");
 }
 
-TEST_F(LettersTest, PurgesManyOnlyIfTheyAreAsManyAsExpected) {
+TEST_F(LettersTest, PurgesManyOnlyIfTheirCountIsAsExpected) {
   const std::vector<std::string> ids = {Die(), Die(), Die()};
   Redrive(ids[2]);
   PurgeMany("p1", ids, {{"dry_run", true}});

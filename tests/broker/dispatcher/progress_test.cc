@@ -16,7 +16,7 @@ class ProgressTest : public DispatcherTest {
   }
 };
 
-TEST_F(ProgressTest, ShowsWhatWasShownBeforeARestartUntilTheWorkerSaysMore) {
+TEST_F(ProgressTest, ShowsTheOldPercentAfterARestartUntilTheWorkerReportsMore) {
   Register("host/1");
   const std::string id = Submit();
   BeatAll("host/1", 40);
@@ -53,7 +53,7 @@ TEST_F(ProgressTest, NeverFallsOverRestartsLostAttemptsAndRetries) {
   EXPECT_EQ(Percent(id), 50);
 }
 
-TEST_F(ProgressTest, DeadJobKeepsWhatWasShown) {
+TEST_F(ProgressTest, ADeadJobKeepsThePercentThatWasShown) {
   Register("host/1");
   const std::string id = Submit();
   BeatAll("host/1", 40);
@@ -65,7 +65,7 @@ TEST_F(ProgressTest, DeadJobKeepsWhatWasShown) {
   EXPECT_EQ(books.job(id).last_progress, expected);
 }
 
-TEST_F(ProgressTest, CancelledJobKeepsWhatWasShown) {
+TEST_F(ProgressTest, ACancelledJobKeepsThePercentThatWasShown) {
   Register("host/1");
   const std::string running = Submit();
   BeatAll("host/1", 40);
@@ -97,7 +97,7 @@ TEST_F(ProgressTest, StartsAtZeroInTheNextGenerationAlsoAfterARestart) {
   EXPECT_EQ(Percent(id), 0);
 }
 
-TEST_F(ProgressTest, TakesARegistrationThatSaysNothingOfProgress) {
+TEST_F(ProgressTest, AcceptsARegistrationWithoutProgress) {
   Register("host/1");
   const std::string id = Submit();
   Worker("host/1#1", "register", RegisterBody("host/1", 1, Names({{TaskOf(id).id, FenceOf(id)}})));
@@ -108,7 +108,7 @@ TEST_F(ProgressTest, TakesARegistrationThatSaysNothingOfProgress) {
       Error);
 }
 
-TEST_F(ProgressTest, DoesNotBelieveALogThatSaysAHundred) {
+TEST_F(ProgressTest, CapsThePercentOfTheLogAt99) {
   const std::string id = Submit();
   shown[{id, 1}] = 700;
   Restart();

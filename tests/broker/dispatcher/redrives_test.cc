@@ -115,7 +115,7 @@ TEST_F(RedrivesTest, IsReleasedAtOnceWhenNobodyWaitsBehindTheCanary) {
   EXPECT_EQ(books.redrive(id_).state, State::kReleased);
 }
 
-TEST_F(RedrivesTest, LeavesOutWhatHasBeenPurgedOrRedrivenMeanwhile) {
+TEST_F(RedrivesTest, LeavesOutJobsThatWerePurgedOrRedrivenMeanwhile) {
   const auto jobs = DieAll(4);
   RedriveMany(id_, jobs, Canary());
   Purge(jobs[1]);
@@ -191,7 +191,7 @@ TEST_F(RedrivesTest, RefusesMoreThanTheDiskHolds) {
   EXPECT_EQ(ReplyCode(), "ok");
 }
 
-TEST_F(RedrivesTest, LeavesALaterDeathOfAWaitingJobAlone) {
+TEST_F(RedrivesTest, LeavesAWaitingJobAloneThatDiedAgain) {
   const auto jobs = DieAll(2);
   RedriveMany(id_, jobs, Canary());
   Redrive(jobs[1]);
@@ -205,7 +205,7 @@ TEST_F(RedrivesTest, LeavesALaterDeathOfAWaitingJobAlone) {
   EXPECT_EQ(books.redrive(id_).state, State::kReleased);
 }
 
-TEST_F(RedrivesTest, RefusesAnIdThatIsNone) { EXPECT_THROW(RedriveMany("../x", DieAll(1)), Error); }
+TEST_F(RedrivesTest, RefusesAMalformedId) { EXPECT_THROW(RedriveMany("../x", DieAll(1)), Error); }
 
 }  // namespace
 }  // namespace millrace::broker

@@ -35,7 +35,7 @@ TEST_F(SizePredictionTest, TakesAnEncodeToBeNoLargerThanTheInput) {
   EXPECT_EQ(Predict(), 4 * kGiB);
 }
 
-TEST_F(SizePredictionTest, BelievesABitRateOfWhichTheDurationIsKnown) {
+TEST_F(SizePredictionTest, UsesTheBitRateIfTheDurationIsKnown) {
   Video().bitrate_bps = 8'000'000;
   EXPECT_EQ(Predict(), 4 * kGiB);
   Lasts(10);
@@ -62,7 +62,7 @@ TEST_F(SizePredictionTest, AddsUpOutputs) {
   EXPECT_EQ(Predict(), 8 * kGiB);
 }
 
-TEST_F(SizePredictionTest, PredictsNothingOfAnInputThatItKnowsNothingOf) {
+TEST_F(SizePredictionTest, PredictsNothingForAnUnknownInput) {
   Video();
   job_.input_facts = nullptr;
   EXPECT_EQ(Predict(), 0);

@@ -62,7 +62,7 @@ TEST_F(WorkerBreakerTest, NeverOpensWithoutAWorkerThatFaresBetter) {
   EXPECT_TRUE(Fail("a", "6"));
 }
 
-TEST_F(WorkerBreakerTest, ComparesOnlyWhatHappenedSinceTheFirstFailure) {
+TEST_F(WorkerBreakerTest, ComparesWorkersSinceTheFirstFailure) {
   Fail("b", "9");
   now_ += 1s;
   EXPECT_TRUE(Break());
@@ -83,7 +83,7 @@ TEST_F(WorkerBreakerTest, GivesOneTaskWhenHalfOpenAndClosesWhenItSucceeds) {
   EXPECT_TRUE(breakers_.AllClosed());
 }
 
-TEST_F(WorkerBreakerTest, TriesAnotherTaskWhenTheFirstTellsNothing) {
+TEST_F(WorkerBreakerTest, TriesAnotherTaskWhenTheFirstEndsWithoutEvidence) {
   Break();
   Pass(30s);
   breakers_.OnLease("a", 7);
@@ -93,7 +93,7 @@ TEST_F(WorkerBreakerTest, TriesAnotherTaskWhenTheFirstTellsNothing) {
   EXPECT_TRUE(breakers_.MayTake("a"));
 }
 
-TEST_F(WorkerBreakerTest, OpensTwiceAsLongEachTimeUpToTenMinutesAndForgetsThatWithASuccess) {
+TEST_F(WorkerBreakerTest, DoublesTheRestUpToTenMinutesUntilASuccess) {
   Break();
   for (const auto wait : {30s, 60s, 120s, 240s, 480s, 600s, 600s}) {
     EXPECT_EQ(breakers_.ViewOf("a").half_open_at, now_ + wait);
@@ -107,7 +107,7 @@ TEST_F(WorkerBreakerTest, OpensTwiceAsLongEachTimeUpToTenMinutesAndForgetsThatWi
   EXPECT_EQ(breakers_.ViewOf("a").half_open_at, now_ + 30s);
 }
 
-TEST_F(WorkerBreakerTest, RemembersAWorkerThatIsStartedAnewAndForgetsOneThatStaysAway) {
+TEST_F(WorkerBreakerTest, KeepsTheBreakerOfARestartedWorkerButNotOfOneThatStaysAway) {
   Break();
   breakers_.OnGone("a", now_);
   EXPECT_FALSE(breakers_.MayTake("a"));
@@ -116,7 +116,7 @@ TEST_F(WorkerBreakerTest, RemembersAWorkerThatIsStartedAnewAndForgetsOneThatStay
   EXPECT_TRUE(breakers_.AllClosed());
 }
 
-TEST_F(WorkerBreakerTest, RelentsWhenNobodyElseIsLeft) {
+TEST_F(WorkerBreakerTest, RelentsWhenNoOtherWorkerIsLeft) {
   Break();
   breakers_.RelentAll();
   EXPECT_EQ(StateOf("a"), State::kHalfOpen);
