@@ -8,10 +8,10 @@
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
-#include <zmq.hpp>
 
 #include "core/base/files.h"
 #include "core/base/json_text.h"
+#include "core/model/zmq_frames.h"
 
 namespace millrace::broker {
 namespace {
@@ -84,16 +84,9 @@ zmq::socket_t MakePublisher(zmq::context_t& context) {
 // whatever is told before that is read concerns those that had its descriptor before, or itself.
 class Ends {
  public:
-  Ends(zmq::context_t& context, zmq::socket_t& watched) : told_(context, zmq::socket_type::pair) {
-    if (zmq_socket_monitor(watched.handle(), kEndsEndpoint,
-                           ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED) != 0) {
-      throw zmq::error_t();
-    }
-    told_.set(zmq::sockopt::linger, 0);
-    // ZeroMQ's own thread waits where there is no room.
-    told_.set(zmq::sockopt::rcvhwm, 0);
-    told_.connect(kEndsEndpoint);
-  }
+  Ends(zmq::context_t& context, zmq::socket_t& watched)
+      : told_(MonitorOf(watched, context, kEndsEndpoint,
+                        ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED)) {}
 
   void* handle() { return told_.handle(); }
 
@@ -195,11 +188,7 @@ Message AskBroker(const std::string& endpoint, const Message& request, milliseco
   socket.set(zmq::sockopt::linger, 0);
   socket.set(zmq::sockopt::rcvtimeo, static_cast<int>(timeout.count()));
   socket.connect(LocalEndpoint(endpoint));
-  const Frames frames = EncodeMessage(request);
-  for (size_t i = 0; i < frames.size(); ++i) {
-    socket.send(zmq::buffer(frames[i]),
-                i + 1 == frames.size() ? zmq::send_flags::none : zmq::send_flags::sndmore);
-  }
+  SendFrames(socket, EncodeMessage(request));
   Frames answer;
   zmq::message_t part;
   do {
@@ -278,11 +267,7 @@ SendResult Sockets::Send(Door door, const std::string& peer, const Message& mess
     return SendResult::kUnreachable;
   }
   // The identity has reserved the place of the whole message.
-  const Frames frames = EncodeMessage(message);
-  for (size_t i = 0; i < frames.size(); ++i) {
-    const bool last = i + 1 == frames.size();
-    socket.send(zmq::buffer(frames[i]), last ? zmq::send_flags::dontwait : flags);
-  }
+  SendFrames(socket, EncodeMessage(message));
   return SendResult::kSent;
 }
 

@@ -3,10 +3,10 @@
 #include <cstdint>
 #include <cstring>
 #include <utility>
-#include <zmq.hpp>
 
 #include "core/base/error.h"
 #include "core/base/log.h"
+#include "core/model/zmq_frames.h"
 
 namespace millrace::worker {
 namespace {
@@ -15,43 +15,34 @@ constexpr int64_t kMaxFrameBytes = int64_t{8} << 20;
 constexpr int kReconnectPauseMs = 50;
 constexpr int kLongestReconnectPauseMs = 1000;
 
+zmq::socket_t MakeDealer(zmq::context_t& context) {
+  zmq::socket_t socket(context, zmq::socket_type::dealer);
+  socket.set(zmq::sockopt::linger, 0);
+  socket.set(zmq::sockopt::immediate, true);
+  socket.set(zmq::sockopt::maxmsgsize, kMaxFrameBytes);
+  socket.set(zmq::sockopt::reconnect_ivl, kReconnectPauseMs);
+  socket.set(zmq::sockopt::reconnect_ivl_max, kLongestReconnectPauseMs);
+  return socket;
+}
+
 // A socket, and the socket on which ZeroMQ tells when it is connected.
 struct Connection {
   Connection(zmq::context_t& context, const std::string& endpoint, int64_t number)
-      : monitor(context, zmq::socket_type::pair), socket(context, zmq::socket_type::dealer) {
-    socket.set(zmq::sockopt::linger, 0);
-    socket.set(zmq::sockopt::immediate, true);
-    socket.set(zmq::sockopt::maxmsgsize, kMaxFrameBytes);
-    socket.set(zmq::sockopt::reconnect_ivl, kReconnectPauseMs);
-    socket.set(zmq::sockopt::reconnect_ivl_max, kLongestReconnectPauseMs);
-    const std::string address = "inproc://worker-link-" + std::to_string(number);
-    if (zmq_socket_monitor(socket.handle(), address.c_str(), ZMQ_EVENT_HANDSHAKE_SUCCEEDED) != 0) {
-      throw zmq::error_t();
-    }
-    monitor.set(zmq::sockopt::linger, 0);
-    monitor.connect(address);
+      : socket(MakeDealer(context)),
+        monitor(MonitorOf(socket, context, "inproc://worker-link-" + std::to_string(number),
+                          ZMQ_EVENT_HANDSHAKE_SUCCEEDED)) {
     socket.connect(endpoint);
   }
+  ~Connection() { socket.close(); }  // before its monitor
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
 
-  // Declared first, so that it is closed last: ZeroMQ waits for ever if the reader of a monitor is
-  // closed before what it watches.
-  zmq::socket_t monitor;
   zmq::socket_t socket;
+  zmq::socket_t monitor;
 };
 
 bool Readable(const zmq::socket_t& socket) {
   return (socket.get(zmq::sockopt::events) & ZMQ_POLLIN) != 0;
-}
-
-// Returns an empty list if there is nothing to receive now.
-Frames Receive(zmq::socket_t& socket) {
-  Frames frames;
-  zmq::message_t frame;
-  while (socket.recv(frame, zmq::recv_flags::dontwait)) {
-    frames.push_back(frame.to_string());
-    if (!frame.more()) break;
-  }
-  return frames;
 }
 
 }  // namespace
@@ -78,12 +69,8 @@ BrokerLink::~BrokerLink() = default;
 void BrokerLink::Send(const Message& message) {
   // Asking for the events makes ZeroMQ take note of a connection that has just been made or lost.
   zmq::socket_t& socket = impl_->connection->socket;
-  if ((socket.get(zmq::sockopt::events) & ZMQ_POLLOUT) == 0) return;
-  const Frames frames = EncodeMessage(message);
-  for (size_t i = 0; i < frames.size(); ++i) {
-    auto flags = zmq::send_flags::dontwait;
-    if (i + 1 < frames.size()) flags = flags | zmq::send_flags::sndmore;
-    if (!socket.send(zmq::buffer(frames[i]), flags)) return;
+  if ((socket.get(zmq::sockopt::events) & ZMQ_POLLOUT) != 0) {
+    SendFrames(socket, EncodeMessage(message));
   }
 }
 
@@ -95,9 +82,9 @@ void BrokerLink::Reconnect() {
 
 std::optional<LinkEvent> BrokerLink::Next() {
   // An event frame and an address; the only event asked for is the one that counts.
-  if (!Receive(impl_->connection->monitor).empty()) return LinkConnected{};
+  if (!ReceiveFrames(impl_->connection->monitor).empty()) return LinkConnected{};
   for (;;) {
-    const Frames frames = Receive(impl_->connection->socket);
+    const Frames frames = ReceiveFrames(impl_->connection->socket);
     if (frames.empty()) return std::nullopt;
     try {
       return DecodeMessage(frames);
