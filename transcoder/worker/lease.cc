@@ -1,9 +1,11 @@
 #include "transcoder/worker/lease.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/base/error.h"
 #include "core/model/job.h"
+#include "core/model/messages/worker_orders.h"
 
 namespace millrace::worker {
 namespace {
@@ -25,34 +27,37 @@ bool IsSafeName(const std::string& name) {
 
 }  // namespace
 
-nlohmann::json ToJson(const Lease& lease) { return {{"task", lease.task}, {"fence", lease.fence}}; }
+void CheckName(const Lease& lease) {
+  if (IsSafeName(lease.task)) return;
+  throw Error(ErrorCode::kProtocolError, "not the name of a task: '" + lease.task + "'");
+}
 
 Lease LeaseFromJson(const nlohmann::json& json) {
-  Lease lease = OrProtocolError(
-      "not a lease", [&] { return Lease{.task = json.at("task"), .fence = json.at("fence")}; });
-  if (!IsSafeName(lease.task)) {
-    throw Error(ErrorCode::kProtocolError, "not the name of a task: '" + lease.task + "'");
-  }
+  Lease lease = message::FromJson<Lease>("lease", json);
+  CheckName(lease);
   return lease;
 }
 
 Assignment AssignmentFromJson(const nlohmann::json& body) {
+  message::Assign assign = message::Read<message::Assign>(body);
+  CheckName(assign.lease);
   return OrProtocolError("not an assignment", [&] {
-    return Assignment{.lease = LeaseFromJson(body),
-                      .job = body.at("job"),
-                      .attempt = body.at("attempt"),
-                      .input = InputFromJson(body.at("input")),
-                      .input_name = body.value("input_name", ""),
-                      .spec = SpecFromJson(body.at("spec"))};
+    return Assignment{.lease = std::move(assign.lease),
+                      .job = std::move(assign.job),
+                      .attempt = assign.attempt,
+                      .input = InputFromJson(assign.input),
+                      .input_name = std::move(assign.input_name),
+                      .spec = SpecFromJson(assign.spec)};
   });
 }
 
 ProbeOrder ProbeOrderFromJson(const nlohmann::json& body) {
+  message::ProbeOrder order = message::Read<message::ProbeOrder>(body);
   return OrProtocolError("not a probe", [&] {
-    return ProbeOrder{.probe = body.at("probe"),
-                      .input = InputFromJson(body.at("input")),
-                      .input_name = body.value("input_name", ""),
-                      .deadline = std::chrono::milliseconds(body.at("deadline_ms"))};
+    return ProbeOrder{.probe = std::move(order.probe),
+                      .input = InputFromJson(order.input),
+                      .input_name = std::move(order.input_name),
+                      .deadline = std::chrono::milliseconds(order.deadline_ms)};
   });
 }
 

@@ -1,11 +1,11 @@
 #pragma once
 
 #include <chrono>
-#include <compare>
 #include <nlohmann/json.hpp>
 #include <string>
 
 #include "core/model/encode_spec.h"
+#include "core/model/messages/worker.h"
 #include "core/model/task.h"
 
 namespace millrace::worker {
@@ -13,15 +13,11 @@ namespace millrace::worker {
 // The words in which the worker's session and its child processes talk about work. Plain values.
 
 // One attempt at one task, as the broker granted it.
-struct Lease {
-  std::string task;
-  Fence fence = 0;
+using Lease = message::LeaseName;
 
-  auto operator<=>(const Lease&) const = default;
-};
-
-nlohmann::json ToJson(const Lease& lease);
-// Throws Error{kProtocolError}, also for a task whose name could not safely name a folder.
+// Throws Error{kProtocolError} for a task whose name could not safely name a folder.
+void CheckName(const Lease& lease);
+// Throws Error{kProtocolError}, also like CheckName().
 Lease LeaseFromJson(const nlohmann::json& json);
 
 // A lease with what is to be done for it.

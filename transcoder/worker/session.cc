@@ -8,6 +8,7 @@
 #include "core/base/id.h"
 #include "core/base/json_text.h"
 #include "core/base/log.h"
+#include "core/model/messages/worker_orders.h"
 
 namespace millrace::worker {
 namespace {
@@ -30,16 +31,8 @@ constexpr size_t kMaxBeatMediaBytes = kMaxBodyBytes / 4;
 constexpr size_t kRememberedQuestions = 256;
 constexpr size_t kRememberedEnds = 64;
 
-std::vector<Lease> LeasesFrom(const nlohmann::json& body, const char* key) {
-  std::vector<Lease> leases;
-  for (const auto& lease : body.value(key, nlohmann::json::array())) {
-    leases.push_back(LeaseFromJson(lease));
-  }
-  return leases;
-}
-
-std::chrono::milliseconds SecondsFrom(const nlohmann::json& json) {
-  return std::chrono::milliseconds(static_cast<int64_t>(json.get<double>() * 1000));
+std::chrono::milliseconds Seconds(double seconds) {
+  return std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000));
 }
 
 }  // namespace
@@ -96,9 +89,10 @@ void Session::Dispatch(const Message& message) {
 
 void Session::OnRegistered(const Message& message) {
   if (state_ != State::kRegistering) return;
-  const auto lease_time = SecondsFrom(message.body.at("lease_seconds"));
-  const auto beat_time = SecondsFrom(message.body.at("beat_seconds"));
-  const std::vector<Lease> lost = LeasesFrom(message.body, "lost");
+  const auto registered = message::Read<message::Registered>(message.body);
+  const auto lease_time = Seconds(registered.lease_seconds);
+  const auto beat_time = Seconds(registered.beat_seconds);
+  std::ranges::for_each(registered.lost, CheckName);
   const std::optional<Asked> asked = TakeAnswered(message.id);
   if (!asked || lease_time <= 0ms || beat_time <= 0ms) return;
   LogInfo("registered", {{"worker", facts_.name}, {"leases", leases_.size()}});
@@ -114,13 +108,14 @@ void Session::OnRegistered(const Message& message) {
     held.media_known = false;
     held.resend_at = clock_.Now();
   }
-  for (const Lease& lease : lost) Lose(lease);
+  for (const Lease& lease : registered.lost) Lose(lease);
   CheckLease();
 }
 
 void Session::OnOrders(const Message& message) {
-  const std::vector<Lease> cancelled = LeasesFrom(message.body, "cancel");
-  const std::vector<Lease> lost = LeasesFrom(message.body, "lost");
+  const auto orders = message::Read<message::Orders>(message.body);
+  std::ranges::for_each(orders.cancel, CheckName);
+  std::ranges::for_each(orders.lost, CheckName);
   const std::optional<Asked> asked = TakeAnswered(message.id);
   if (!asked || state_ != State::kRegistered) return;
   answered_at_ = std::max(answered_at_, asked->sent_at);
@@ -128,8 +123,8 @@ void Session::OnOrders(const Message& message) {
   for (auto& [lease, held] : leases_) {
     if (held.media_told && asked->number >= *held.media_told) held.media_known = true;
   }
-  for (const Lease& lease : cancelled) Cancel(lease);
-  for (const Lease& lease : lost) Lose(lease);
+  for (const Lease& lease : orders.cancel) Cancel(lease);
+  for (const Lease& lease : orders.lost) Lose(lease);
 }
 
 void Session::OnUnknownWorker() {
@@ -213,23 +208,16 @@ void Session::OnErrorReply(const Message& message) {
                        std::string("the broker did not understand the result: ") + error.what()),
         .usage = {},
         .log_tail = {}};
-    nlohmann::json body = ToJson(lease);
-    body["failure"] = ToJson(failure);
-    return Report(*held, message::kFailed, std::move(body));
+    return Report(*held,
+                  message::Write(message::Failed{
+                      .instance = facts_.instance, .lease = lease, .failure = ToJson(failure)}));
   }
   leases_.erase(lease);  // the broker finds it by the end of the lease
 }
 
 // --- What is said --------------------------------------------------------------------------------
 
-void Session::Send(std::string_view type, nlohmann::json body) {
-  body["instance"] = facts_.instance;
-  transport_.Send({.type = std::string(type), .id = NewMessageId(), .body = std::move(body)});
-}
-
-int64_t Session::Ask(std::string_view type, nlohmann::json body) {
-  body["instance"] = facts_.instance;
-  Message message{.type = std::string(type), .id = NewMessageId(), .body = std::move(body)};
+int64_t Session::Ask(const Message& message) {
   asked_.push_back({.id = message.id, .number = ++asked_count_, .sent_at = clock_.Now()});
   if (asked_.size() > kRememberedQuestions) asked_.pop_front();
   transport_.Send(message);
@@ -246,45 +234,41 @@ std::optional<Session::Asked> Session::TakeAnswered(const std::string& id) {
 
 void Session::SendRegister() {
   register_at_ = clock_.Now() + kRegisterPause;
-  nlohmann::json running = nlohmann::json::array();
+  message::Register body{.instance = facts_.instance,
+                         .name = facts_.name,
+                         .slots = facts_.slots,
+                         .probe_slots = facts_.probe_slots,
+                         .encoders = facts_.encoders,
+                         .cores = facts_.cores,
+                         .memory_bytes = facts_.memory_bytes,
+                         .labels = facts_.labels,
+                         .versions = facts_.versions};
   for (const auto& [lease, held] : leases_) {
     const bool given_up = held.stage == Stage::kStopping && held.reason == StopReason::kLost;
-    if (given_up) continue;
-    nlohmann::json task = ToJson(lease);
-    task["progress"] = ToJson(held.progress);
-    running.push_back(std::move(task));
+    if (!given_up) body.running.push_back({.lease = lease, .progress = held.progress});
   }
-  Ask(message::kRegister, {{"name", facts_.name},
-                           {"slots", facts_.slots},
-                           {"probe_slots", facts_.probe_slots},
-                           {"encoders", facts_.encoders},
-                           {"cores", facts_.cores},
-                           {"memory_bytes", facts_.memory_bytes},
-                           {"labels", facts_.labels},
-                           {"versions", facts_.versions},
-                           {"running", std::move(running)}});
+  Ask(message::Write(body));
 }
 
 void Session::SendBeat() {
   beat_at_ = clock_.Now();
   changed_ = false;
-  nlohmann::json tasks = nlohmann::json::array();
+  message::Beat beat{.instance = facts_.instance, .draining = draining_};
   size_t media_bytes = 0;
   for (auto& [lease, held] : leases_) {
-    nlohmann::json task = ToJson(lease);
-    task["progress"] = ToJson(held.progress);
+    message::LeaseProgress task{.lease = lease, .progress = held.progress};
     if (!held.media.is_null() && !held.media_known) {
       media_bytes += ToText(held.media).size();
       if (media_bytes <= kMaxBeatMediaBytes) {
-        task["media"] = held.media;
+        task.media = held.media;
         if (!held.media_told) held.media_told = asked_count_ + 1;  // this beat
       } else {
         held.media_told.reset();  // when the broker knows that of the others
       }
     }
-    tasks.push_back(std::move(task));
+    beat.tasks.push_back(std::move(task));
   }
-  Ask(message::kBeat, {{"draining", draining_}, {"tasks", std::move(tasks)}});
+  Ask(message::Write(beat));
 }
 
 void Session::SendDueReports() {
@@ -293,14 +277,20 @@ void Session::SendDueReports() {
   }
 }
 
+Message Session::Released(const Lease& lease, StopReason reason) const {
+  const std::string_view word = reason == StopReason::kCancelled ? message::Released::kCancelled
+                                                                 : message::Released::kDraining;
+  return message::Write(
+      message::Released{.instance = facts_.instance, .lease = lease, .reason = std::string(word)});
+}
+
 void Session::SendReleased(const Lease& lease, StopReason reason) {
-  nlohmann::json body = ToJson(lease);
-  body["reason"] = reason == StopReason::kCancelled ? "cancelled" : "draining";
-  Send(message::kReleased, std::move(body));
+  transport_.Send(Released(lease, reason));
 }
 
 void Session::Refuse(const ProbeOrder& order, const Error& error) {
-  Send(message::kProbed, {{"probe", order.probe}, {"error", ToJson(error)}});
+  transport_.Send(message::Write(
+      message::Probed{.instance = facts_.instance, .probe = order.probe, .error = ToJson(error)}));
 }
 
 // --- Time ----------------------------------------------------------------------------------------
@@ -389,7 +379,7 @@ void Session::CheckDrain() {
   const bool known = state_ == State::kRegistered;
   state_ = State::kLeaving;
   leave_at_ = now + (known ? kGoodbyePatience : 0s);
-  if (known) Ask(message::kGoodbye, {});
+  if (known) Ask(message::Write(message::Goodbye{.instance = facts_.instance}));
 }
 
 bool Session::AtWork() const { return !leases_.empty() || !probes_.empty(); }

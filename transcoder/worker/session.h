@@ -119,22 +119,22 @@ class Session final : public TaskEvents {
   // A new lease of a task ends the earlier ones.
   void LoseEarlier(const Lease& lease);
   void StopRun(Held& held, StopReason reason);
-  void Report(Held& held, std::string_view type, nlohmann::json body);
+  void Report(Held& held, Message report);
   void ReportReleased(Held& held);
   void SendReport(Held& held);
   Held* Find(const Lease& lease);
   Held* FindReport(const std::string& message_id);
 
-  void Send(std::string_view type, nlohmann::json body);
-  // Sends what is answered by the id, and remembers when.
-  int64_t Ask(std::string_view type, nlohmann::json body);
+  // Sends a message that is answered by its id, and remembers when. Returns its number.
+  int64_t Ask(const Message& message);
   std::optional<Asked> TakeAnswered(const std::string& id);
   void SendRegister();
   void SendBeat();
   void SendDueReports();
+  Message Released(const Lease& lease, StopReason reason) const;
   void SendReleased(const Lease& lease, StopReason reason);
   void Refuse(const ProbeOrder& order, const Error& error);
-  void EndProbe(const std::string& probe, nlohmann::json answer);
+  void EndProbe(const message::Probed& answer);
 
   MonotonicTime BeatDue() const;
   // First in whatever comes from outside: a worker that was frozen for longer than its lease must

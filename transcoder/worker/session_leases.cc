@@ -24,7 +24,7 @@ void Session::OnStarted(const Lease& lease) {
   CheckLease();
   const Held* held = Find(lease);
   if (held == nullptr || held->stage != Stage::kRunning || state_ != State::kRegistered) return;
-  Send(message::kStarted, ToJson(lease));
+  transport_.Send(message::Write(message::Started{.instance = facts_.instance, .lease = lease}));
 }
 
 void Session::OnMedia(const Lease& lease, nlohmann::json media) {
@@ -52,10 +52,10 @@ void Session::OnFinished(const Lease& lease, Manifest manifest, const ResourceUs
     return OnStopped(lease);
   }
   LogInfo("finished", ToJson(lease));
-  nlohmann::json body = ToJson(lease);
-  body["manifest"] = ToJson(manifest);
-  body["usage"] = ToJson(usage);
-  Report(*held, message::kFinished, std::move(body));
+  Report(*held, message::Write(message::Finished{.instance = facts_.instance,
+                                                 .lease = lease,
+                                                 .manifest = ToJson(manifest),
+                                                 .usage = ToJson(usage)}));
 }
 
 void Session::OnFailed(const Lease& lease, AttemptFailure failure) {
@@ -65,14 +65,14 @@ void Session::OnFailed(const Lease& lease, AttemptFailure failure) {
     host_.Discard(lease);
     return OnStopped(lease);
   }
-  nlohmann::json body = ToJson(lease);
   LogWarning("failed", {{"task", lease.task},
                         {"fence", lease.fence},
                         {"code", failure.error.traits().name},
                         {"detail", failure.error.what()}});
-  body["failure"] = ToJson(failure);
-  if (!held->media.is_null()) body["media"] = held->media;
-  Report(*held, message::kFailed, std::move(body));
+  Report(*held, message::Write(message::Failed{.instance = facts_.instance,
+                                               .lease = lease,
+                                               .failure = ToJson(failure),
+                                               .media = held->media}));
 }
 
 void Session::OnStopped(const Lease& lease) {
@@ -88,17 +88,16 @@ void Session::OnStopped(const Lease& lease) {
 }
 
 void Session::OnProbed(const std::string& probe, nlohmann::json media) {
-  EndProbe(probe, {{"media", std::move(media)}});
+  EndProbe({.instance = facts_.instance, .probe = probe, .media = std::move(media)});
 }
 
 void Session::OnProbeFailed(const std::string& probe, const Error& error) {
-  EndProbe(probe, {{"error", ToJson(error)}});
+  EndProbe({.instance = facts_.instance, .probe = probe, .error = ToJson(error)});
 }
 
-void Session::EndProbe(const std::string& probe, nlohmann::json answer) {
-  if (probes_.erase(probe) == 0) return;
-  answer["probe"] = probe;
-  Send(message::kProbed, std::move(answer));
+void Session::EndProbe(const message::Probed& answer) {
+  if (probes_.erase(answer.probe) == 0) return;
+  transport_.Send(message::Write(answer));
 }
 
 // --- Leases --------------------------------------------------------------------------------------
@@ -141,19 +140,14 @@ void Session::StopRun(Held& held, StopReason reason) {
   if (running) host_.Stop(held.lease);
 }
 
-void Session::Report(Held& held, std::string_view type, nlohmann::json body) {
-  body["instance"] = facts_.instance;
+void Session::Report(Held& held, Message report) {
   held.stage = Stage::kReporting;
-  held.report = {.type = std::string(type), .id = NewMessageId(), .body = std::move(body)};
+  held.report = std::move(report);
   held.resend_at = clock_.Now();
   if (state_ == State::kRegistered) SendReport(held);
 }
 
-void Session::ReportReleased(Held& held) {
-  nlohmann::json body = ToJson(held.lease);
-  body["reason"] = held.reason == StopReason::kCancelled ? "cancelled" : "draining";
-  Report(held, message::kReleased, std::move(body));
-}
+void Session::ReportReleased(Held& held) { Report(held, Released(held.lease, held.reason)); }
 
 void Session::SendReport(Held& held) {
   held.resend_at = clock_.Now() + kResendPause;

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "core/base/id.h"
-
 namespace millrace::message {
 namespace {
 

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/id.h"
 #include "core/model/message.h"
 #include "core/model/task.h"
 
@@ -223,7 +224,7 @@ T Read(nlohmann::json body) {
 }
 
 template <WholeBody T>
-Message Write(const T& body, std::string id) {
+Message Write(const T& body, std::string id = NewMessageId()) {
   return {.type = std::string(T::kType), .id = std::move(id), .body = ToJson(body)};
 }
 
