@@ -12,9 +12,9 @@ constexpr int kDiskThreads = 2;
 Api::Api(ApiOptions options)
     : presets_(options.presets_dir),
       media_(OpenFolderMediaStore(std::move(options.media))),
-      broker_(std::make_unique<BrokerClient>(std::move(options.broker))),
+      broker_(std::make_unique<BrokerClient>(std::move(options.broker), clock_)),
       waiter_(*broker_),
-      events_(*broker_, options.events),
+      events_(*broker_, options.events, clock_),
       context_{.clock = clock_,
                .presets = presets_,
                .media = *media_,

@@ -6,14 +6,15 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 
-#include "core/base/error.h"
+#include "api/link/pending_call.h"
+#include "core/base/clock.h"
+#include "core/model/messages/body.h"
+#include "core/model/messages/events.h"
 
 namespace millrace::api {
-
-// What a call ends with: the body of the broker's `ok`, or why there is none.
-using BrokerReply = std::variant<nlohmann::json, Error>;
 
 struct BrokerClientOptions {
   std::string client_endpoint;
@@ -24,6 +25,11 @@ struct BrokerClientOptions {
   std::chrono::milliseconds repeat{400};
 };
 
+// Events may have been missed: a number of the topic `job` was left out, or the connection was made
+// anew.
+struct EventsLost {};
+using BrokerEvent = std::variant<message::JobEvent, message::ProgressEvent, EventsLost>;
+
 // The way to the broker: requests and their replies, and the broker's events. One thread of its
 // own, the link thread, owns both sockets and runs every callback; callbacks must not block. All
 // methods may be called from any thread.
@@ -32,37 +38,47 @@ struct BrokerClientOptions {
 // over; the link connects again by itself.
 class BrokerClient {
  public:
-  using Callback = std::function<void(BrokerReply)>;
-  using EventListener = std::function<void(std::string_view topic, const nlohmann::json& body)>;
+  using Callback = BrokerCallback;
+  using EventListener = std::function<void(const BrokerEvent& event)>;
 
-  explicit BrokerClient(BrokerClientOptions options);
-  // What is still waited for ends with Error{kBrokerUnavailable}; what was posted or planned for
-  // later is dropped. REQUIRES: not called on the link thread.
+  // `clock` outlives the client.
+  BrokerClient(BrokerClientOptions options, const Clock& clock);
+  // Ends outstanding calls with Error{kBrokerUnavailable}, and drops what was posted or planned for
+  // later. REQUIRES: not called on the link thread.
   ~BrokerClient();
   BrokerClient(const BrokerClient&) = delete;
   BrokerClient& operator=(const BrokerClient&) = delete;
 
   // Sends a request, again and again until it is answered: it must be idempotent.
   void Call(std::string_view type, nlohmann::json body, Callback done);
-  // For a request that may take longer than a broker may be silent and that costs something each
-  // time: it is sent once, and the broker is asked for signs of life instead. Ends with
+  template <message::WholeBody Request>
+  void Call(const Request& request, Callback done) {
+    Call(Request::kType, message::ToJson(request), std::move(done));
+  }
+
+  // Sends a request once, and asks the broker for signs of life instead of repeating it. For one
+  // that may take longer than a broker may be silent, and that costs something each time. Ends with
   // Error{kDeadlineExceeded} after `deadline`.
   void CallOnce(std::string_view type, nlohmann::json body, std::chrono::milliseconds deadline,
                 Callback done);
+  template <message::WholeBody Request>
+  void CallOnce(const Request& request, std::chrono::milliseconds deadline, Callback done) {
+    CallOnce(Request::kType, message::ToJson(request), deadline, std::move(done));
+  }
 
-  // For an idempotent request that may keep the broker so busy that it says nothing else meanwhile.
-  // It is sent again only when the broker has answered what was sent later, so that no copies of it
-  // queue up. A broker that is away is noticed as fast as ever: it is asked for a sign of life
-  // first. Ends with Error{kBrokerUnavailable} if there is no answer within `patience` after that.
+  // Sends a request again only when the broker has answered what was sent later, so that no copies
+  // of it queue up. For an idempotent request that may keep the broker so busy that it says nothing
+  // else meanwhile. A broker that is away is noticed as fast as ever: it is asked for a sign of
+  // life first. Ends with Error{kBrokerUnavailable} without an answer within `patience` after that.
   void CallPatiently(std::string_view type, nlohmann::json body, std::chrono::milliseconds patience,
                      Callback done);
+  template <message::WholeBody Request>
+  void CallPatiently(const Request& request, std::chrono::milliseconds patience, Callback done) {
+    CallPatiently(Request::kType, message::ToJson(request), patience, std::move(done));
+  }
 
-  // A topic of its own, without a body: what was published may have been missed, because a number
-  // of the topic `job` was left out, or the connection was a new one.
-  static constexpr std::string_view kEventsLost = "events_lost";
-
-  // Every event of the topics `job`, `progress` and kEventsLost from now on, for as long as this
-  // lives. All listeners hear the same, in the order in which they were added.
+  // Hands the listener every event of a job from now on, for as long as this lives. All listeners
+  // hear the same, in the order in which they were added.
   void Listen(EventListener listener);
 
   // Runs `task` on the link thread: soon, or after `delay`.

@@ -1,17 +1,23 @@
 #pragma once
 
-#include <chrono>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 
-#include "api/link/broker_client.h"
+#include "core/base/clock.h"
+#include "core/base/error.h"
 #include "core/base/id.h"
 #include "core/model/message.h"
 
 namespace millrace::api {
+
+// What a call ends with: the body of the broker's `ok`, or why there is none.
+using BrokerReply = std::variant<nlohmann::json, Error>;
+using BrokerCallback = std::function<void(BrokerReply)>;
 
 // How a request is sent, and what its sender makes of silence.
 enum class Manner {
@@ -20,33 +26,22 @@ enum class Manner {
   kPatiently,  // again once it must be lost; silence means that the broker is busy
 };
 
-// One request on its way. `done` is called exactly once. Used by the link thread alone
-// once it has been started.
+// One request on its way. Made on its caller's thread, which encodes it there because all calls
+// share the link thread; used by the link thread alone from then on.
 struct PendingCall {
-  std::string id;
-  std::string type;
-  Frames frames;
-  std::chrono::steady_clock::time_point started;
-  std::chrono::steady_clock::time_point deadline;
-  Manner manner = Manner::kRepeated;
-  bool sent = false;
-  std::chrono::steady_clock::time_point last_sent{};
-  BrokerClient::Callback done;
-};
+  PendingCall(std::string_view type, nlohmann::json body, Manner how, BrokerCallback callback)
+      : manner(how), done(std::move(callback)) {
+    frames = EncodeMessage({.type = std::string(type), .id = id, .body = std::move(body)});
+  }
 
-// Encoded here, on the caller's thread: the link thread is shared by all.
-inline std::shared_ptr<PendingCall> MakeCall(std::string_view type, nlohmann::json body,
-                                             std::chrono::milliseconds deadline, Manner manner,
-                                             BrokerClient::Callback done) {
-  auto call = std::make_shared<PendingCall>();
-  call->id = NewMessageId();
-  call->type = type;
-  call->frames = EncodeMessage({.type = call->type, .id = call->id, .body = std::move(body)});
-  call->started = std::chrono::steady_clock::now();
-  call->deadline = call->started + deadline;
-  call->manner = manner;
-  call->done = std::move(done);
-  return call;
-}
+  const std::string id = NewMessageId();
+  Frames frames;
+  const Manner manner;
+  MonotonicTime started{};
+  MonotonicTime deadline{};
+  bool sent = false;
+  MonotonicTime last_sent{};
+  BrokerCallback done;
+};
 
 }  // namespace millrace::api

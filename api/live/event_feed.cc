@@ -8,15 +8,15 @@
 
 #include "api/reply/replies.h"
 #include "core/base/json_text.h"
-#include "core/model/message.h"
+#include "core/model/messages/client.h"
+#include "core/model/messages/client_replies.h"
 
 namespace millrace::api {
 namespace {
 
-using Time = std::chrono::steady_clock::time_point;
 using WriteResult = http::BodyStream::WriteResult;
 
-constexpr size_t kPageEvents = 500;
+constexpr int kPageEvents = 500;
 // Events are written together up to this size; many times smaller than the queue of a stream.
 constexpr size_t kPieceBytes = 4096;
 constexpr std::string_view kHeartbeat = ":\n\n";
@@ -30,10 +30,10 @@ http::Response TooManyStreams(size_t count) {
        .retryable = true});
 }
 
-std::string ProgressFrame(const nlohmann::json& body) {
-  const nlohmann::json data = {{"percent", body.at("percent")},
-                               {"phase", body.at("phase")},
-                               {"generation", body.at("generation")}};
+std::string ProgressFrame(const message::ProgressEvent& progress) {
+  const nlohmann::json data = {{"percent", progress.percent},
+                               {"phase", progress.phase},
+                               {"generation", progress.generation}};
   return fmt::format("event: progress\ndata: {}\n\n", ToText(data));
 }
 
@@ -46,12 +46,11 @@ struct EventFeed::Page {
     std::string frame;
   };
 
-  explicit Page(const nlohmann::json& reply) : ended(reply.at("ended").get<bool>()) {
-    for (const nlohmann::json& event : reply.at("events")) {
-      const auto sequence = event.at("seq").get<int64_t>();
-      events.push_back(
-          {.sequence = sequence,
-           .frame = fmt::format("id: {}\nevent: job\ndata: {}\n\n", sequence, ToText(event))});
+  explicit Page(const message::EventsReply& reply) : ended(reply.ended) {
+    for (const message::JobEvent& event : reply.events) {
+      events.push_back({.sequence = event.seq,
+                        .frame = fmt::format("id: {}\nevent: job\ndata: {}\n\n", event.seq,
+                                             ToText(message::ToJson(event)))});
     }
   }
 
@@ -62,19 +61,20 @@ struct EventFeed::Page {
 };
 
 struct EventFeed::Stream {
+  const Clock& clock;
   http::ResponderPtr responder;            // until the answer has begun,
   std::unique_ptr<http::BodyStream> body;  // and from then on
   std::string job_id;
   int64_t last = 0;   // the last event that was queued for the client
   bool full = false;  // nothing is read for it until the next round
   bool over = false;
-  Time last_written;
+  MonotonicTime last_written{};
 
   // What the client does not take now is not kept; returns whether it took it.
   bool Write(std::string_view piece) {
     const WriteResult result = body->Write(piece);
     over = over || result == WriteResult::kClosed;
-    if (result == WriteResult::kQueued) last_written = std::chrono::steady_clock::now();
+    if (result == WriteResult::kQueued) last_written = clock.Now();
     return result == WriteResult::kQueued;
   }
   bool WriteEvents(std::string_view piece, int64_t up_to) {
@@ -102,7 +102,7 @@ struct EventFeed::Stream {
                                         {"X-Accel-Buffering", "no"}});
     if (body == nullptr) over = true;
     if (body != nullptr && answering->request().is_head()) End();
-    last_written = std::chrono::steady_clock::now();
+    last_written = clock.Now();
   }
   void OnError(const Error& error) {
     if (responder) {
@@ -115,19 +115,19 @@ struct EventFeed::Stream {
   }
 };
 
-EventFeed::EventFeed(BrokerClient& broker, EventFeedOptions options)
-    : broker_(broker), options_(options) {
-  broker_.Listen(
-      [this](std::string_view topic, const nlohmann::json& body) { OnEvent(topic, body); });
+EventFeed::EventFeed(BrokerClient& broker, EventFeedOptions options, const Clock& clock)
+    : broker_(broker), options_(options), clock_(clock) {
+  broker_.Listen([this](const BrokerEvent& event) { OnEvent(event); });
 }
 
 EventFeed::~EventFeed() = default;
 
 void EventFeed::Follow(http::ResponderPtr responder, std::string job_id, int64_t after) {
-  auto stream = std::make_shared<Stream>();
-  stream->responder = responder;
-  stream->job_id = std::move(job_id);
-  stream->last = after;
+  auto stream = std::make_shared<Stream>(Stream{.clock = clock_,
+                                                .responder = responder,
+                                                .body = nullptr,
+                                                .job_id = std::move(job_id),
+                                                .last = after});
   broker_.Post([this, stream] { Join(stream); });
   responder->OnDisconnect(
       [this, gone = std::weak_ptr(stream)] { broker_.Post([this, gone] { Forget(gone); }); });
@@ -166,23 +166,27 @@ void EventFeed::Forget(const std::weak_ptr<Stream>& gone) {
   Sweep(stream->job_id);
 }
 
-void EventFeed::OnEvent(std::string_view topic, const nlohmann::json& body) {
-  if (topic == BrokerClient::kEventsLost) {
+void EventFeed::OnEvent(const BrokerEvent& event) {
+  if (const auto* job = std::get_if<message::JobEvent>(&event)) {
+    const auto found = jobs_.find(job->job);
+    if (found == jobs_.end()) return;
+    found->second.progress.clear();  // of the state that has just ended
+    Read(found->first);
+  } else if (const auto* progress = std::get_if<message::ProgressEvent>(&event)) {
+    OnProgress(*progress);
+  } else {
     PlanToCatchUp();
-    return;
   }
-  const auto found = jobs_.find(body.value("job", ""));
+}
+
+void EventFeed::OnProgress(const message::ProgressEvent& progress) {
+  const auto found = jobs_.find(progress.job);
   if (found == jobs_.end()) return;
   Followed& job = found->second;
-  if (topic == topic::kJob) {
-    job.progress.clear();  // of the state that has just ended
-    Read(found->first);
-  } else if (topic == topic::kProgress) {
-    job.progress = ProgressFrame(body);
-    if (job.reading) return;  // the transitions that were published before it go first
-    SendProgress(job);
-    Sweep(found->first);
-  }
+  job.progress = ProgressFrame(progress);
+  if (job.reading) return;  // the transitions that were published before it go first
+  SendProgress(job);
+  Sweep(found->first);
 }
 
 void EventFeed::Read(const std::string& job_id) {
@@ -201,7 +205,7 @@ void EventFeed::Read(const std::string& job_id) {
   job.reading = true;
   ++reads_;
   broker_.Call(
-      message::kEvents, {{"job_id", job_id}, {"after", *after}, {"limit", kPageEvents}},
+      message::Events{.job_id = job_id, .after = *after, .limit = kPageEvents},
       [this, job_id, after = *after](const BrokerReply& reply) { OnRead(job_id, after, reply); });
 }
 
@@ -217,8 +221,8 @@ void EventFeed::OnRead(const std::string& job_id, int64_t after, const BrokerRep
     // What it had to say of this job, and perhaps of others, has not been heard.
     if (error->code() != ErrorCode::kJobNotFound) PlanToCatchUp();
   } else {
-    const Page page(std::get<nlohmann::json>(reply));
-    again = again || page.events.size() >= kPageEvents;
+    const Page page(ReadReply<message::EventsReply>(std::get<nlohmann::json>(reply)));
+    again = again || page.events.size() >= static_cast<size_t>(kPageEvents);
     for (const auto& stream : job.streams) {
       // To one that came meanwhile, from further behind, the page would be a gap.
       if (stream->last >= after) Deliver(*stream, page);
@@ -273,7 +277,7 @@ void EventFeed::PlanRound() {
 void EventFeed::Round() {
   round_planned_ = false;
   if (jobs_.empty()) return;
-  const Time now = std::chrono::steady_clock::now();
+  const MonotonicTime now = clock_.Now();
   std::vector<std::string> ids;
   std::vector<std::string> slow;  // each has something that it could not take
   for (const auto& [id, job] : jobs_) {

@@ -12,6 +12,7 @@
 #include "api/http_server/responder.h"
 #include "api/link/broker_client.h"
 #include "api/live/rereading.h"
+#include "core/base/clock.h"
 
 namespace millrace::api {
 
@@ -49,7 +50,8 @@ struct EventFeedOptions {
 // thread; the rest happens on the link thread.
 class EventFeed {
  public:
-  EventFeed(BrokerClient& broker, EventFeedOptions options);
+  // `broker` and `clock` outlive the feed's use.
+  EventFeed(BrokerClient& broker, EventFeedOptions options, const Clock& clock);
   ~EventFeed();
   EventFeed(const EventFeed&) = delete;
   EventFeed& operator=(const EventFeed&) = delete;
@@ -75,7 +77,8 @@ class EventFeed {
 
   void Join(const std::shared_ptr<Stream>& stream);
   void Forget(const std::weak_ptr<Stream>& gone);
-  void OnEvent(std::string_view topic, const nlohmann::json& body);
+  void OnEvent(const BrokerEvent& event);
+  void OnProgress(const message::ProgressEvent& progress);
   void Read(const std::string& job_id);
   void OnRead(const std::string& job_id, int64_t after, const BrokerReply& reply);
   void Deliver(Stream& stream, const Page& page) const;
@@ -90,6 +93,7 @@ class EventFeed {
 
   BrokerClient& broker_;
   const EventFeedOptions options_;
+  const Clock& clock_;
   // Owned by the link thread.
   std::unordered_map<std::string, Followed> jobs_;
   size_t stream_count_ = 0;

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "api/reply/replies.h"
 #include "core/model/job.h"
-#include "core/model/message.h"
+#include "core/model/messages/client.h"
+#include "core/model/messages/client_replies.h"
 
 namespace millrace::api {
 namespace {
@@ -34,13 +36,12 @@ struct JobWaiter::Parked {
     if (const auto* error = std::get_if<Error>(&reply)) {
       return first || error->code() != ErrorCode::kBrokerUnavailable;
     }
-    return wait.satisfied(std::get<nlohmann::json>(reply).at("job"));
+    return wait.satisfied(ReadReply<message::JobReply>(std::get<nlohmann::json>(reply)).job);
   }
 };
 
 JobWaiter::JobWaiter(BrokerClient& broker) : broker_(broker) {
-  broker_.Listen(
-      [this](std::string_view topic, const nlohmann::json& body) { OnEvent(topic, body); });
+  broker_.Listen([this](const BrokerEvent& event) { OnEvent(event); });
 }
 
 std::weak_ptr<JobWaiter::Parked> JobWaiter::Park(Wait wait) {
@@ -87,18 +88,24 @@ void JobWaiter::ReleaseAll() {
   });
 }
 
-void JobWaiter::OnEvent(std::string_view topic, const nlohmann::json& body) {
-  if (topic == BrokerClient::kEventsLost) {
+void JobWaiter::OnEvent(const BrokerEvent& event) {
+  if (const auto* job = std::get_if<message::JobEvent>(&event)) {
+    OnChange(job->job, IsTerminalName(job->state));
+  } else if (const auto* progress = std::get_if<message::ProgressEvent>(&event)) {
+    OnChange(progress->job, /*has_ended=*/false);
+  } else {
     rereading_.Hurry();
     PlanNextSlice();
-    return;
   }
-  const auto found = jobs_.find(body.value("job", ""));
+}
+
+void JobWaiter::OnChange(const std::string& job_id, bool has_ended) {
+  const auto found = jobs_.find(job_id);
   if (found == jobs_.end()) return;
-  const bool finished = topic == topic::kJob && IsTerminalName(body.value("state", ""));
-  const bool matters = finished || std::ranges::any_of(found->second.waits, [](const auto& parked) {
-                         return !parked->wait.until_finished;
-                       });
+  const bool matters =
+      has_ended || std::ranges::any_of(found->second.waits, [](const auto& parked) {
+        return !parked->wait.until_finished;
+      });
   if (matters) Read(found->first);
 }
 
@@ -111,7 +118,7 @@ void JobWaiter::Read(const std::string& job_id) {
   }
   found->second.reading = true;
   ++reads_;
-  broker_.Call(message::kGetJob, {{"job_id", job_id}},
+  broker_.Call(message::GetJob{{.job_id = job_id}},
                [this, job_id](const BrokerReply& reply) { OnRead(job_id, reply); });
 }
 

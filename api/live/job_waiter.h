@@ -51,7 +51,8 @@ class JobWaiter {
     bool changed_meanwhile = false;
   };
 
-  void OnEvent(std::string_view topic, const nlohmann::json& body);
+  void OnEvent(const BrokerEvent& event);
+  void OnChange(const std::string& job_id, bool has_ended);
   void Read(const std::string& job_id);
   void OnRead(const std::string& job_id, const BrokerReply& reply);
   void PlanRound();

@@ -11,6 +11,9 @@
 namespace millrace::api {
 namespace {
 
+// All that a client learns of a failure inside.
+constexpr std::string_view kInternalDetail = "the request could not be answered; the log has more";
+
 // What a broker asks for, or a moment: most of what is answered 503 is over soon.
 int RetryAfterSeconds(const Error& error) {
   const auto asked = error.context().find("retry_after_seconds");
@@ -66,7 +69,7 @@ http::Response ProblemResponse(const Error& error, nlohmann::json problem) {
 }
 
 http::Response ProblemResponse(std::exception_ptr exception) {
-  const Error internal(ErrorCode::kInternal, "the request could not be answered; the log has more");
+  const Error internal(ErrorCode::kInternal, std::string(kInternalDetail));
   if (exception == nullptr) {
     // Mostly a client that has gone in the middle of its upload.
     LogInfo("a request ended without an answer");
@@ -105,9 +108,13 @@ void Answer(const http::ResponderPtr& responder, const std::function<http::Respo
   }
 }
 
-BrokerClient::Callback Answering(
-    http::ResponderPtr responder,
-    std::function<http::Response(const http::Request&, nlohmann::json)> make) {
+void RefuseReply(const Error& error) {
+  LogError("a reply of the broker is malformed", {{"error", error.what()}});
+  throw Error(ErrorCode::kInternal, std::string(kInternalDetail));
+}
+
+BrokerCallback Answering(http::ResponderPtr responder,
+                         std::function<http::Response(const http::Request&, nlohmann::json)> make) {
   return [responder = std::move(responder), make = std::move(make)](BrokerReply reply) {
     Answer(responder, [&] {
       if (const auto* error = std::get_if<Error>(&reply)) return ProblemResponse(*error);

@@ -6,12 +6,14 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "api/http_server/message.h"
 #include "api/http_server/problem.h"
 #include "api/http_server/responder.h"
-#include "api/link/broker_client.h"
+#include "api/link/pending_call.h"
 #include "core/base/error.h"
+#include "core/model/messages/body.h"
 
 namespace millrace::api {
 
@@ -31,11 +33,33 @@ http::ProblemHooks ServiceProblemHooks();
 // Sends what `make` returns; an exception out of it becomes its problem. The door of whatever
 // answers later than its handler's return.
 void Answer(const http::ResponderPtr& responder, const std::function<http::Response()>& make);
-// A callback for the broker's reply that answers with what `make` makes of it, or with the broker's
-// error.
-BrokerClient::Callback Answering(
+// Logs why a reply of the broker cannot be read, and throws Error{kInternal}.
+[[noreturn]] void RefuseReply(const Error& error);
+// Reads the body of the broker's `ok`. Throws Error{kInternal} for a malformed one, which is no
+// fault of the client.
+template <message::WholeBody Reply>
+Reply ReadReply(nlohmann::json body) {
+  try {
+    return message::Read<Reply>(std::move(body));
+  } catch (const Error& error) {
+    RefuseReply(error);
+  }
+}
+
+// Returns a callback that answers with what `make` makes of the broker's reply, or with the
+// broker's error. The second form reads the reply first.
+BrokerCallback Answering(
     http::ResponderPtr responder,
     std::function<http::Response(const http::Request& request, nlohmann::json reply)> make);
+template <message::WholeBody Reply>
+BrokerCallback Answering(
+    http::ResponderPtr responder,
+    std::function<http::Response(const http::Request& request, Reply reply)> make) {
+  return Answering(std::move(responder),
+                   [make = std::move(make)](const http::Request& request, nlohmann::json reply) {
+                     return make(request, ReadReply<Reply>(std::move(reply)));
+                   });
+}
 
 // The most that a `Prefer: wait` is granted.
 inline constexpr std::chrono::seconds kLongestWait{60};

@@ -9,7 +9,8 @@
 #include "api/routes/dead_letter_files.h"
 #include "api/routes/dead_letters.h"
 #include "api/routes/routes.h"
-#include "core/model/message.h"
+#include "core/model/messages/client.h"
+#include "core/model/messages/client_replies.h"
 
 // The queue of dead letters: listed, grouped, shown.
 
@@ -26,14 +27,12 @@ bool HasFiles(const MediaStore& media, const nlohmann::json& letter) {
   return DeadLetterFiles(media.DeadLetterFolder(letter.at("job"))).IsThere();
 }
 
-http::Response PageOf(const MediaStore& media, nlohmann::json reply) {
-  nlohmann::json page = {{"dead_letters", nlohmann::json::array()},
-                         {"next_page_token", reply.at("next_page_token")}};
-  for (nlohmann::json& letter : reply.at("dead_letters")) {
+http::Response PageOf(const MediaStore& media, message::DeadLettersReply reply) {
+  for (nlohmann::json& letter : reply.dead_letters) {
     const bool has_files = HasFiles(media, letter);
-    page["dead_letters"].push_back(LetterWithLinks(std::move(letter), has_files));
+    letter = LetterWithLinks(std::move(letter), has_files);
   }
-  return JsonResponse(200, page);
+  return JsonResponse(200, message::ToJson(reply));
 }
 
 void SendPage(ApiContext& context, const http::ResponderPtr& responder, const BrokerReply& reply) {
@@ -41,15 +40,12 @@ void SendPage(ApiContext& context, const http::ResponderPtr& responder, const Br
     responder->Send(ProblemResponse(*error));
     return;
   }
-  const auto send = [&context, responder, page = std::get<nlohmann::json>(reply)] {
-    try {
-      responder->Send(PageOf(context.media, page));
-    } catch (...) {
-      responder->Send(ProblemResponse(std::current_exception()));
-    }
+  const auto page = ReadReply<message::DeadLettersReply>(std::get<nlohmann::json>(reply));
+  const auto send = [&context, responder, page] {
+    Answer(responder, [&] { return PageOf(context.media, page); });
   };
-  // Only where a disk is looked at, which may be slow, it is done apart from the link's thread.
-  if (std::ranges::any_of(std::get<nlohmann::json>(reply).at("dead_letters"), IsRedriven)) {
+  // Leave the link's thread only where a disk is looked at, which may be slow.
+  if (std::ranges::any_of(page.dead_letters, IsRedriven)) {
     context.disk.Post(send);
   } else {
     send();
@@ -67,13 +63,13 @@ std::string ListOf(nlohmann::json filter, const std::string& signature) {
   return target;
 }
 
-http::Response GroupsOf(const nlohmann::json& filter, nlohmann::json reply) {
-  for (nlohmann::json& group : reply.at("groups")) {
+http::Response GroupsOf(const nlohmann::json& filter, message::DeadLetterGroupsReply reply) {
+  for (nlohmann::json& group : reply.groups) {
     group["links"] = nlohmann::json::object();
     const nlohmann::json& signature = group.at("signature");
     if (signature.is_string()) group["links"]["dead_letters"] = ListOf(filter, signature);
   }
-  return JsonResponse(200, {{"groups", reply.at("groups")}});
+  return JsonResponse(200, message::ToJson(reply));
 }
 
 // What is asked of the broker: `grouped`, or a page.
@@ -106,15 +102,17 @@ void ListLetters(ApiContext& context, const http::Request& request,
   const Listing listing = ListingOf(request);
   if (!listing.grouped) {
     context.broker.Call(
-        message::kDeadLetters, listing.filter,
+        message::DeadLetters{{.filter = listing.filter}},
         [&context, responder](const BrokerReply& reply) { SendPage(context, responder, reply); });
     return;
   }
   context.broker.Call(
-      message::kDeadLetterGroups, listing.filter,
-      Answering(responder, [filter = listing.filter](const http::Request&, nlohmann::json reply) {
-        return GroupsOf(filter, std::move(reply));
-      }));
+      message::DeadLetterGroups{{.filter = listing.filter}},
+      Answering<message::DeadLetterGroupsReply>(
+          responder,
+          [filter = listing.filter](const http::Request&, message::DeadLetterGroupsReply reply) {
+            return GroupsOf(filter, std::move(reply));
+          }));
 }
 
 nlohmann::json FilesOf(const DeadLetterFiles& folder, const std::string& job_id) {

@@ -10,7 +10,8 @@
 #include "api/reply/replies.h"
 #include "core/base/clock.h"
 #include "core/base/id.h"
-#include "core/model/message.h"
+#include "core/model/messages/client.h"
+#include "core/model/messages/client_replies.h"
 
 namespace millrace::api {
 namespace {
@@ -149,15 +150,15 @@ void WithLetter(ApiContext& context, const http::ResponderPtr& responder, Letter
       return;
     }
     // Files are read apart from the link's thread: a disk may be slow.
-    context.disk.Post([responder, use, letter = std::get<nlohmann::json>(reply).at("dead_letter")] {
+    context.disk.Post([responder, use, body = std::move(std::get<nlohmann::json>(reply))] {
       try {
-        use(responder, letter);
+        use(responder, ReadReply<message::DeadLetterReply>(body).dead_letter);
       } catch (...) {
         responder->Send(ProblemResponse(std::current_exception()));
       }
     });
   };
-  context.broker.Call(message::kGetDeadLetter, {{"job_id", DeadJobIdOf(responder->request())}},
+  context.broker.Call(message::GetDeadLetter{{.job_id = DeadJobIdOf(responder->request())}},
                       on_reply);
 }
 

@@ -3,7 +3,8 @@
 #include "api/reply/request_reader.h"
 #include "api/routes/routes.h"
 #include "core/model/job.h"
-#include "core/model/message.h"
+#include "core/model/messages/client.h"
+#include "core/model/messages/client_replies.h"
 
 namespace millrace::api {
 namespace {
@@ -56,21 +57,18 @@ nlohmann::json FilterOf(const http::Request& request) {
   return filter;
 }
 
+http::Response PageOf(const http::Request& /*request*/, message::ListJobsReply reply) {
+  for (nlohmann::json& job : reply.jobs) job = WithLinks(std::move(job));
+  return JsonResponse(200, message::ToJson(reply));
+}
+
 }  // namespace
 
 void AddJobListRoute(http::Router& router, ApiContext& context) {
   router.Add("GET", "/v1/jobs",
              [&context](const http::Request& request, const http::ResponderPtr& responder) {
-               context.broker.Call(
-                   message::kListJobs, FilterOf(request),
-                   Answering(responder, [](const http::Request&, nlohmann::json reply) {
-                     nlohmann::json page = {{"jobs", nlohmann::json::array()},
-                                            {"next_page_token", reply.at("next_page_token")}};
-                     for (nlohmann::json& job : reply.at("jobs")) {
-                       page["jobs"].push_back(WithLinks(std::move(job)));
-                     }
-                     return JsonResponse(200, page);
-                   }));
+               context.broker.Call(message::ListJobs{{.filter = FilterOf(request)}},
+                                   Answering<message::ListJobsReply>(responder, PageOf));
              });
 }
 

@@ -7,7 +7,8 @@
 #include "api/routes/routes.h"
 #include "core/base/id.h"
 #include "core/model/job.h"
-#include "core/model/message.h"
+#include "core/model/messages/client.h"
+#include "core/model/messages/client_replies.h"
 
 namespace millrace::api {
 namespace {
@@ -33,15 +34,16 @@ void GetJobLater(ApiContext& context, const http::Request& request,
   const auto satisfied = [responder, any_change](const nlohmann::json& job) {
     return IsFinished(job) || (any_change && !ClientHas(responder->request(), job));
   };
-  const auto answer = [wait](const http::Request& asked, const nlohmann::json& reply) {
-    return JobOrNotModified(asked, reply.at("job"),
+  const auto answer = [wait](const http::Request& asked, message::JobReply reply) {
+    return JobOrNotModified(asked, std::move(reply.job),
                             {{"Preference-Applied", PreferenceApplied(wait)}});
   };
-  const auto parked = context.waiter.Park({.job_id = JobIdOf(request),
-                                           .at_most = wait,
-                                           .until_finished = !any_change,
-                                           .satisfied = satisfied,
-                                           .done = Answering(responder, answer)});
+  const auto parked =
+      context.waiter.Park({.job_id = JobIdOf(request),
+                           .at_most = wait,
+                           .until_finished = !any_change,
+                           .satisfied = satisfied,
+                           .done = Answering<message::JobReply>(responder, answer)});
   responder->OnDisconnect([&context, parked] { context.waiter.Forget(parked); });
 }
 
@@ -53,19 +55,21 @@ void GetJob(ApiContext& context, const http::Request& request,
     GetJobLater(context, request, responder, *wait);
     return;
   }
-  context.broker.Call(message::kGetJob, {{"job_id", id}},
-                      Answering(responder, [](const http::Request& asked, nlohmann::json reply) {
-                        return JobOrNotModified(asked, std::move(reply.at("job")));
-                      }));
+  context.broker.Call(message::GetJob{{.job_id = id}},
+                      Answering<message::JobReply>(
+                          responder, [](const http::Request& asked, message::JobReply reply) {
+                            return JobOrNotModified(asked, std::move(reply.job));
+                          }));
 }
 
 void GetAttempts(ApiContext& context, const http::Request& request,
                  const http::ResponderPtr& responder) {
   RefuseQuery(request);
-  context.broker.Call(message::kAttempts, {{"job_id", JobIdOf(request)}},
-                      Answering(responder, [](const http::Request&, const nlohmann::json& reply) {
-                        return JsonResponse(200, {{"attempts", reply.at("attempts")}});
-                      }));
+  context.broker.Call(message::Attempts{{.job_id = JobIdOf(request)}},
+                      Answering<message::AttemptsReply>(
+                          responder, [](const http::Request&, const message::AttemptsReply& reply) {
+                            return JsonResponse(200, message::ToJson(reply));
+                          }));
 }
 
 void CancelJob(ApiContext& context, const http::Request& request,
@@ -75,10 +79,11 @@ void CancelJob(ApiContext& context, const http::Request& request,
   if (!request.body.empty() && ReadJsonBody(request) != nlohmann::json::object()) {
     throw Error(ErrorCode::kInvalidRequest, "cancel takes no body");
   }
-  context.broker.Call(message::kCancel, {{"job_id", id}},
-                      Answering(responder, [](const http::Request&, nlohmann::json reply) {
-                        return JobResponse(202, std::move(reply.at("job")));
-                      }));
+  context.broker.Call(
+      message::Cancel{{.job_id = id}},
+      Answering<message::JobReply>(responder, [](const http::Request&, message::JobReply reply) {
+        return JobResponse(202, std::move(reply.job));
+      }));
 }
 
 }  // namespace

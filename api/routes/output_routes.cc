@@ -9,7 +9,8 @@
 #include "api/routes/routes.h"
 #include "core/base/unique_fd.h"
 #include "core/model/job.h"
-#include "core/model/message.h"
+#include "core/model/messages/client.h"
+#include "core/model/messages/client_replies.h"
 
 namespace millrace::api {
 namespace {
@@ -29,10 +30,10 @@ struct Published {
 using PublishedPtr = std::shared_ptr<const Published>;
 
 // Throws Error{kOutputNotFound} for a job that has published nothing.
-PublishedPtr PublishedOf(const nlohmann::json& reply) {
-  const nlohmann::json& job = reply.at("job");
+PublishedPtr PublishedOf(const message::GetJobReply& reply) {
+  const nlohmann::json& job = reply.job;
   auto published = std::make_shared<Published>();
-  published->fence = reply.at("published_fence");
+  published->fence = reply.published_fence;
   if (published->fence == 0) {
     throw Error(ErrorCode::kOutputNotFound,
                 fmt::format("the job is {}; outputs are there once it has succeeded",
@@ -63,14 +64,15 @@ class Outputs : public std::enable_shared_from_this<Outputs> {
       self->context_.disk.Post(
           [self, responder, reply = std::move(reply)] { self->OnReply(responder, reply); });
     };
-    context_.broker.Call(message::kGetJob, {{"job_id", job_id}}, on_reply);
+    context_.broker.Call(message::GetJob{{.job_id = job_id}}, on_reply);
   }
 
  private:
   void OnReply(const http::ResponderPtr& responder, const BrokerReply& reply) {
     try {
       if (const auto* error = std::get_if<Error>(&reply)) throw Error(*error);
-      const PublishedPtr published = PublishedOf(std::get<nlohmann::json>(reply));
+      const PublishedPtr published =
+          PublishedOf(ReadReply<message::GetJobReply>(std::get<nlohmann::json>(reply)));
       const http::Request& request = responder->request();
       published_.Put(JobIdOf(request), published);
       if (!Send(*published, responder)) {

@@ -3,7 +3,8 @@
 #include "api/routes/routes.h"
 #include "core/base/fields.h"
 #include "core/model/job.h"
-#include "core/model/message.h"
+#include "core/model/messages/client.h"
+#include "core/model/messages/client_replies.h"
 
 namespace millrace::api {
 namespace {
@@ -36,15 +37,16 @@ void Probe(ApiContext& context, const http::Request& request, const http::Respon
     responder->Send(InputProblem(error, input));
     return;
   }
-  const nlohmann::json body = {{"input", ToJson(input)},
-                               {"input_name", facts.at("name")},
-                               {"deadline_unix_ms", DeadlineUnixMs(context.clock, kProbeDeadline)}};
-  facts.update(ToJson(input));
+  const message::Probe probe{.input = ToJson(input),
+                             .input_name = facts.at("name"),
+                             .deadline_unix_ms = DeadlineUnixMs(context.clock, kProbeDeadline)};
+  facts.update(probe.input);
   context.broker.CallOnce(
-      message::kProbe, body, kProbeDeadline,
-      Answering(responder, [facts](const http::Request&, const nlohmann::json& reply) {
-        return JsonResponse(200, {{"input", facts}, {"media", reply.at("media")}});
-      }));
+      probe, kProbeDeadline,
+      Answering<message::ProbeReply>(
+          responder, [facts](const http::Request&, const message::ProbeReply& reply) {
+            return JsonResponse(200, {{"input", facts}, {"media", reply.media}});
+          }));
 }
 
 }  // namespace

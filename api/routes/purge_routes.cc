@@ -8,7 +8,8 @@
 #include "api/routes/routes.h"
 #include "core/base/fields.h"
 #include "core/base/id.h"
-#include "core/model/message.h"
+#include "core/model/messages/client.h"
+#include "core/model/messages/client_replies.h"
 
 // Dead letters that are thrown away: one, or all that a filter finds.
 
@@ -23,25 +24,19 @@ void PurgeLetter(ApiContext& context, const http::Request& request,
                  const http::ResponderPtr& responder) {
   RefuseQuery(request);
   if (!request.body.empty()) throw Error(ErrorCode::kInvalidRequest, "purging takes no body");
-  context.broker.Call(message::kPurge, {{"job_id", DeadJobIdOf(request)}},
+  context.broker.Call(message::Purge{{.job_id = DeadJobIdOf(request)}},
                       Answering(responder, [](const http::Request&, const nlohmann::json&) {
                         return http::Response{.status = 204};
                       }));
 }
 
-struct PurgeMany {
-  nlohmann::json message;
-  bool dry_run = false;
-  std::optional<int64_t> expected;
-};
-
-PurgeMany ReadPurgeMany(const http::Request& request) {
+message::PurgeMany ReadPurgeMany(const http::Request& request) {
   const std::optional<std::string> key = IdempotencyKeyOf(request);
   const nlohmann::json body = ReadJsonBody(request);
   std::vector<FieldError> errors;
   Fields fields(body, "", errors);
-  PurgeMany asked;
-  asked.message["filter"] = ReadRequiredFilter(fields, errors);
+  message::PurgeMany asked;
+  asked.filter = ReadRequiredFilter(fields, errors);
   asked.dry_run = fields.Boolean("dry_run").value_or(false);
   asked.expected = fields.Integer("expected", 0, kMaxExpected);
   if (!asked.dry_run && !asked.expected && fields.Raw("expected") == nullptr) {
@@ -49,31 +44,27 @@ PurgeMany ReadPurgeMany(const http::Request& request) {
   }
   fields.RefuseOthers();
   if (!errors.empty()) throw Error(std::move(errors));
-  asked.message["dry_run"] = asked.dry_run;
-  if (!asked.dry_run) asked.message["expected"] = *asked.expected;
   // What a key has done already must not be the answer to what it would do.
-  asked.message["purge_id"] =
-      key && !asked.dry_run ? IdFromKey(kPurgePrefix, *key) : NewId(kPurgePrefix);
+  asked.purge_id = key && !asked.dry_run ? IdFromKey(kPurgePrefix, *key) : NewId(kPurgePrefix);
   return asked;
 }
 
 void PurgeLetters(ApiContext& context, const http::Request& request,
                   const http::ResponderPtr& responder) {
   RefuseQuery(request);
-  PurgeMany asked = ReadPurgeMany(request);
+  const message::PurgeMany asked = ReadPurgeMany(request);
   const auto answer = [expected = asked.expected](const http::Request&,
-                                                  const nlohmann::json& reply) {
+                                                  const message::PurgeManyReply& reply) {
     // The broker has compared the two unless it was only asked for the count.
-    const auto count = reply.at("count").get<int64_t>();
-    if (expected && count != *expected) {
-      throw Error(ErrorCode::kPreconditionFailed, std::to_string(count) +
+    if (expected && reply.count != *expected) {
+      throw Error(ErrorCode::kPreconditionFailed, std::to_string(reply.count) +
                                                       " dead letters would be purged, not " +
                                                       std::to_string(*expected));
     }
-    return JsonResponse(200, {{"count", count}});
+    return JsonResponse(200, message::ToJson(reply));
   };
-  context.broker.CallPatiently(message::kPurgeMany, std::move(asked.message), kPatienceForMany,
-                               Answering(responder, answer));
+  context.broker.CallPatiently(asked, kPatienceForMany,
+                               Answering<message::PurgeManyReply>(responder, answer));
 }
 
 }  // namespace

@@ -10,7 +10,8 @@
 #include "core/base/fields.h"
 #include "core/base/id.h"
 #include "core/model/job.h"
-#include "core/model/message.h"
+#include "core/model/messages/client.h"
+#include "core/model/messages/client_replies.h"
 
 // Dead jobs that are tried again: one, or all that a filter finds.
 
@@ -41,7 +42,7 @@ nlohmann::json ReadPatch(Fields& fields, const Presets& presets, std::vector<Fie
 }
 
 struct RedriveOne {
-  std::optional<int64_t> generation;
+  std::optional<int> generation;
   nlohmann::json patch;
 };
 
@@ -51,29 +52,29 @@ RedriveOne ReadRedriveOne(const http::Request& request, const Presets& presets) 
   std::vector<FieldError> errors;
   Fields fields(body, "", errors);
   RedriveOne asked;
-  asked.generation = fields.Integer("generation", 1, kMaxGeneration);
+  if (const auto generation = fields.Integer("generation", 1, kMaxGeneration)) {
+    asked.generation = static_cast<int>(*generation);
+  }
   asked.patch = ReadPatch(fields, presets, errors);
   fields.RefuseOthers();
   if (!errors.empty()) throw Error(std::move(errors));
   return asked;
 }
 
-void Redrive(ApiContext& context, const http::ResponderPtr& responder, int64_t generation,
+void Redrive(ApiContext& context, const http::ResponderPtr& responder, int generation,
              const nlohmann::json& patch) {
-  nlohmann::json message = {{"job_id", DeadJobIdOf(responder->request())},
-                            {"generation", generation}};
-  if (!patch.is_null()) message["patch"] = patch;
-  context.broker.Call(message::kRedrive, std::move(message),
-                      Answering(responder, [](const http::Request&, nlohmann::json reply) {
-                        nlohmann::json& job = reply.at("job");
-                        http::Headers headers = {{"Location", JobPath(job.at("id"))}};
-                        return JobResponse(202, std::move(job), std::move(headers));
-                      }));
+  context.broker.Call(
+      message::Redrive{
+          .job_id = DeadJobIdOf(responder->request()), .generation = generation, .patch = patch},
+      Answering<message::JobReply>(responder, [](const http::Request&, message::JobReply reply) {
+        http::Headers headers = {{"Location", JobPath(reply.job.at("id"))}};
+        return JobResponse(202, std::move(reply.job), std::move(headers));
+      }));
 }
 
 // The generation of an open letter. Throws Error{kDeadLetterNotFound} for one that has left the
 // queue: whether the redrive that was asked for is the one that came before is not known.
-int64_t OpenGenerationOf(const nlohmann::json& letter) {
+int OpenGenerationOf(const nlohmann::json& letter) {
   if (letter.at("state") != "open") {
     throw Error(ErrorCode::kDeadLetterNotFound,
                 "the dead letter of job " + letter.at("job").get<std::string>() +
@@ -91,16 +92,16 @@ void RedriveJob(ApiContext& context, const http::Request& request,
     Redrive(context, responder, *asked.generation, asked.patch);
     return;
   }
-  context.broker.Call(message::kGetDeadLetter, {{"job_id", job_id}},
+  context.broker.Call(message::GetDeadLetter{{.job_id = job_id}},
                       [&context, responder, patch = asked.patch](const BrokerReply& reply) {
                         if (const auto* error = std::get_if<Error>(&reply)) {
                           responder->Send(ProblemResponse(*error));
                           return;
                         }
                         try {
-                          const nlohmann::json& letter =
-                              std::get<nlohmann::json>(reply).at("dead_letter");
-                          Redrive(context, responder, OpenGenerationOf(letter), patch);
+                          const auto found =
+                              ReadReply<message::DeadLetterReply>(std::get<nlohmann::json>(reply));
+                          Redrive(context, responder, OpenGenerationOf(found.dead_letter), patch);
                         } catch (...) {
                           responder->Send(ProblemResponse(std::current_exception()));
                         }
@@ -112,28 +113,20 @@ nlohmann::json RedriveWithLinks(nlohmann::json redrive) {
   return redrive;
 }
 
-struct RedriveMany {
-  nlohmann::json message;
-  bool dry_run = false;
-};
-
-RedriveMany ReadRedriveMany(const http::Request& request, const Presets& presets) {
+message::RedriveMany ReadRedriveMany(const http::Request& request, const Presets& presets) {
   const std::optional<std::string> key = IdempotencyKeyOf(request);
   const nlohmann::json body = ReadJsonBody(request);
   std::vector<FieldError> errors;
   Fields fields(body, "", errors);
-  RedriveMany asked;
-  nlohmann::json& message = asked.message;
-  message["filter"] = ReadRequiredFilter(fields, errors);
-  message["canary"] = fields.Boolean("canary").value_or(false);
+  message::RedriveMany asked;
+  asked.filter = ReadRequiredFilter(fields, errors);
+  asked.canary = fields.Boolean("canary").value_or(false);
   asked.dry_run = fields.Boolean("dry_run").value_or(false);
-  message["dry_run"] = asked.dry_run;
-  nlohmann::json patch = ReadPatch(fields, presets, errors);
-  if (!patch.is_null()) message["patch"] = std::move(patch);
+  asked.patch = ReadPatch(fields, presets, errors);
   fields.RefuseOthers();
   if (!errors.empty()) throw Error(std::move(errors));
   // What a key has done already must not be the answer to what it would do.
-  message["redrive_id"] =
+  asked.redrive_id =
       key && !asked.dry_run ? IdFromKey(kRedrivePrefix, *key) : NewId(kRedrivePrefix);
   return asked;
 }
@@ -141,16 +134,19 @@ RedriveMany ReadRedriveMany(const http::Request& request, const Presets& presets
 void RedriveJobs(ApiContext& context, const http::Request& request,
                  const http::ResponderPtr& responder) {
   RefuseQuery(request);
-  RedriveMany asked = ReadRedriveMany(request, context.presets);
-  context.broker.CallPatiently(
-      message::kRedriveMany, std::move(asked.message), kPatienceForMany,
-      Answering(responder, [dry_run = asked.dry_run](const http::Request&, nlohmann::json reply) {
-        if (dry_run) return JsonResponse(200, {{"count", reply.at("count")}});
-        if (reply.at("redrive").is_null()) return JsonResponse(202, reply);
-        reply["redrive"] = RedriveWithLinks(std::move(reply.at("redrive")));
-        http::Headers headers = {{"Location", reply["redrive"]["links"]["self"]}};
-        return JsonResponse(202, reply, std::move(headers));
-      }));
+  const message::RedriveMany asked = ReadRedriveMany(request, context.presets);
+  const auto answer = [dry_run = asked.dry_run](const http::Request&,
+                                                message::RedriveManyReply reply) {
+    if (dry_run) return JsonResponse(200, {{"count", reply.count}});
+    http::Headers headers;
+    if (!reply.redrive.is_null()) {
+      reply.redrive = RedriveWithLinks(std::move(reply.redrive));
+      headers.Set("Location", reply.redrive["links"]["self"]);
+    }
+    return JsonResponse(202, message::ToJson(reply), std::move(headers));
+  };
+  context.broker.CallPatiently(asked, kPatienceForMany,
+                               Answering<message::RedriveManyReply>(responder, answer));
 }
 
 void ShowRedrive(ApiContext& context, const http::Request& request,
@@ -160,10 +156,11 @@ void ShowRedrive(ApiContext& context, const http::Request& request,
   if (!IsId(id, kRedrivePrefix)) {
     throw Error(ErrorCode::kRedriveNotFound, "'" + id + "' is not the id of a redrive");
   }
-  context.broker.Call(message::kGetRedrive, {{"redrive_id", id}},
-                      Answering(responder, [](const http::Request&, nlohmann::json reply) {
-                        return JsonResponse(200, RedriveWithLinks(std::move(reply.at("redrive"))));
-                      }));
+  context.broker.Call(message::GetRedrive{.redrive_id = id},
+                      Answering<message::GetRedriveReply>(
+                          responder, [](const http::Request&, message::GetRedriveReply reply) {
+                            return JsonResponse(200, RedriveWithLinks(std::move(reply.redrive)));
+                          }));
 }
 
 }  // namespace

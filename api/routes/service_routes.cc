@@ -3,31 +3,31 @@
 #include "api/reply/request_reader.h"
 #include "api/routes/routes.h"
 #include "core/base/settings.h"
-#include "core/model/message.h"
+#include "core/model/messages/client.h"
+#include "core/model/messages/client_replies.h"
 
 namespace millrace::api {
 namespace {
 
-http::Response Readiness(const nlohmann::json& pong) {
-  if (!pong.at("accepting").get<bool>()) {
-    const std::string reason = pong.value("reason", "");
+http::Response Readiness(const message::Pong& pong) {
+  if (!pong.accepting) {
     return ProblemResponse(
         Error(ErrorCode::kBrokerUnavailable,
-              "the broker takes no work now" + (reason.empty() ? "" : ": " + reason)));
+              "the broker takes no work now" + (pong.reason.empty() ? "" : ": " + pong.reason)));
   }
   return JsonResponse(
-      200,
-      {{"status", "ready"}, {"version", kVersion}, {"broker", {{"version", pong.at("version")}}}});
+      200, {{"status", "ready"}, {"version", kVersion}, {"broker", {{"version", pong.version}}}});
 }
 
 void AskReadiness(ApiContext& context, const http::Request& request,
                   const http::ResponderPtr& responder) {
   RefuseQuery(request);
   if (context.draining) throw Error(ErrorCode::kDraining, "this server is shutting down");
-  context.broker.Call(message::kPing, nlohmann::json::object(),
-                      Answering(responder, [](const http::Request&, const nlohmann::json& pong) {
-                        return Readiness(pong);
-                      }));
+  context.broker.Call(
+      message::Ping{},
+      Answering<message::Pong>(responder, [](const http::Request&, const message::Pong& pong) {
+        return Readiness(pong);
+      }));
 }
 
 // Adds a call that shows what the broker answers to `type`.

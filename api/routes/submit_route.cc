@@ -12,7 +12,8 @@
 #include "core/base/failpoint.h"
 #include "core/base/id.h"
 #include "core/model/job.h"
-#include "core/model/message.h"
+#include "core/model/messages/client.h"
+#include "core/model/messages/client_replies.h"
 
 namespace millrace::api {
 namespace {
@@ -32,40 +33,37 @@ class Submission {
     const nlohmann::json body = ReadJsonBody(request);
     const JobRequest job = ParseJobRequest(body, context_.presets);
     // The id is made here, so that a repeated message makes no second job.
-    nlohmann::json message = {{"job_id", NewJobId()}, {"request", ToJson(job)}};
+    message::Submit submit{.job_id = NewJobId(), .request = ToJson(job)};
     if (key) {
-      message["idempotency_key"] = *key;
-      message["fingerprint"] = FingerprintOf(body);
+      submit.idempotency_key = *key;
+      submit.fingerprint = FingerprintOf(body);
     }
     try {
-      message["input_facts"] = FactsOf(job.input);
+      submit.input_facts = FactsOf(job.input);
     } catch (const Error& error) {
-      if (key) {
-        AskForEarlier(std::move(message), error, job.input, responder);
-      } else {
-        responder->Send(InputProblem(error, job.input));
-      }
+      OnMissingInput(std::move(submit), error, job.input, responder);
       return;
     }
-    message["deadline_unix_ms"] =
-        DeadlineUnixMs(context_.clock, context_.broker.options().deadline);
+    submit.deadline_unix_ms = DeadlineUnixMs(context_.clock, context_.broker.options().deadline);
     Failpoint("api.before_submit");
-    context_.broker.Call(message::kSubmit, std::move(message),
-                         [&context = context_, responder](const BrokerReply& reply) {
-                           OnReply(context, responder, reply);
-                         });
+    context_.broker.Call(submit, [&context = context_, responder](const BrokerReply& reply) {
+      OnReply(context, responder, reply);
+    });
   }
 
  private:
-  // The input is not there, as `problem` says. That does not matter to a job that was made under
-  // this key before, and may have ended. A deadline that has passed has the broker make no new one.
-  void AskForEarlier(nlohmann::json message, const Error& problem, const Input& input,
-                     const http::ResponderPtr& responder) {
-    message["input_facts"] = {{"name", nullptr}, {"bytes", nullptr}, {"sha256", nullptr}};
-    message["deadline_unix_ms"] = 0;
+  // A job that was made under this key before does not need its input any more. Only the broker
+  // knows such jobs, so it is asked; a deadline that has passed keeps it from making a new one.
+  void OnMissingInput(message::Submit submit, const Error& problem, const Input& input,
+                      const http::ResponderPtr& responder) {
+    if (submit.idempotency_key.empty()) {
+      responder->Send(InputProblem(problem, input));
+      return;
+    }
+    submit.input_facts = {{"name", nullptr}, {"bytes", nullptr}, {"sha256", nullptr}};
+    submit.deadline_unix_ms = 0;
     context_.broker.Call(
-        message::kSubmit, std::move(message),
-        [&context = context_, responder, problem, input](const BrokerReply& reply) {
+        submit, [&context = context_, responder, problem, input](const BrokerReply& reply) {
           const auto* error = std::get_if<Error>(&reply);
           if (error != nullptr && error->code() == ErrorCode::kDeadlineExceeded) {
             responder->Send(InputProblem(problem, input));
@@ -96,7 +94,8 @@ class Submission {
     }
     try {
       Failpoint("api.after_submit");
-      OnAccepted(context, responder, std::get<nlohmann::json>(reply).at("job"));
+      OnAccepted(context, responder,
+                 ReadReply<message::JobReply>(std::get<nlohmann::json>(reply)).job);
     } catch (...) {
       responder->Send(ProblemResponse(std::current_exception()));
     }
@@ -129,7 +128,7 @@ class Submission {
   static http::Response Waited(std::chrono::seconds wait, const nlohmann::json& accepted,
                                const BrokerReply& reply) {
     if (std::holds_alternative<Error>(reply)) return Accepted(accepted);
-    const nlohmann::json& job = std::get<nlohmann::json>(reply).at("job");
+    const auto job = ReadReply<message::JobReply>(std::get<nlohmann::json>(reply)).job;
     if (!IsFinished(job)) return Accepted(job);
     return JobResponse(
         200, job,

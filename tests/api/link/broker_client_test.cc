@@ -37,6 +37,7 @@ class BrokerClientTest : public testing::Test {
     return reply.get();
   }
 
+  const SystemClock clock_;
   const TempDir dir_;
   const std::string clients_ = "ipc://" + (dir_.path() / "c").string();
   const std::string events_ = "ipc://" + (dir_.path() / "e").string();
@@ -45,7 +46,8 @@ class BrokerClientTest : public testing::Test {
       std::make_unique<BrokerClient>(BrokerClientOptions{.client_endpoint = clients_,
                                                          .event_endpoint = events_,
                                                          .deadline = milliseconds(300),
-                                                         .repeat = milliseconds(50)});
+                                                         .repeat = milliseconds(50)},
+                                     clock_);
 };
 
 TEST_F(BrokerClientTest, GivesEachCallerItsOwnReply) {
@@ -138,22 +140,32 @@ TEST_F(BrokerClientTest, SendsNothingOldToABrokerThatComesBack) {
 }
 
 TEST_F(BrokerClientTest, HandsEventsToAllItsListeners) {
-  std::promise<std::pair<std::string, nlohmann::json>> heard;
+  std::promise<message::JobEvent> heard;
   std::atomic<bool> first_heard = false;
-  client_->Listen([&](std::string_view, const nlohmann::json&) {
+  client_->Listen([&](const BrokerEvent&) {
     first_heard = true;
     throw std::runtime_error("bad listener");
   });
-  client_->Listen([&](std::string_view topic, const nlohmann::json& body) {
-    heard.set_value({std::string(topic), body});
-  });
-  broker_.Publish(topic::kJob, {{"seq", 1}, {"job", "job_1"}});
+  client_->Listen(
+      [&](const BrokerEvent& event) { heard.set_value(std::get<message::JobEvent>(event)); });
+  broker_.Publish(topic::kJob,
+                  message::ToJson(message::JobEvent{
+                      .seq = 1, .job = "job_1", .event = "submit", .state = "queued"}));
   auto event = heard.get_future();
   ASSERT_EQ(event.wait_for(kPatience), std::future_status::ready);
-  const auto [topic, body] = event.get();
-  EXPECT_EQ(topic, "job");
-  EXPECT_EQ(body["job"], "job_1");
+  EXPECT_EQ(event.get().job, "job_1");
   EXPECT_TRUE(first_heard);
+}
+
+TEST_F(BrokerClientTest, PassesOverEventsThatItCannotRead) {
+  std::promise<BrokerEvent> heard;
+  client_->Listen([&](const BrokerEvent& event) { heard.set_value(event); });
+  broker_.Publish(topic::kJob, {{"seq", "one"}});
+  broker_.Publish(topic::kProgress, message::ToJson(message::ProgressEvent{
+                                        .job = "job_1", .percent = 5, .phase = "probing"}));
+  auto event = heard.get_future();
+  ASSERT_EQ(event.wait_for(kPatience), std::future_status::ready);
+  EXPECT_EQ(std::get<message::ProgressEvent>(event.get()).percent, 5);
 }
 
 TEST_F(BrokerClientTest, ACallbackThatThrowsHarmsNobodyElse) {

@@ -44,12 +44,8 @@ class ApiEventsTest : public ApiTest {
               const std::string& at = "2026-11-23T20:28:37.042Z") {
     const std::lock_guard lock(mutex_);
     ended_ = state == "succeeded" || state == "dead";
-    log_.push_back({{"seq", seq},
-                    {"job", id_},
-                    {"generation", 1},
-                    {"event", event},
-                    {"state", state},
-                    {"at", at}});
+    log_.push_back(message::ToJson(
+        message::JobEvent{.seq = seq, .job = id_, .event = event, .state = state, .at = at}));
   }
   void Announce() {
     json newest;
@@ -74,11 +70,7 @@ class ApiEventsTest : public ApiTest {
     Happen(seq, event, state);
     Announce();
   }
-  void PublishProgress(int percent) {
-    broker_.Publish(
-        topic::kProgress,
-        {{"job", id_}, {"generation", 1}, {"percent", percent}, {"phase", "transcoding"}});
-  }
+  void PublishProgress(int percent) { ApiTest::PublishProgress(id_, percent); }
   ScriptedBroker::Reply AnswerEvents(const json& body) {
     if (mute_) return std::monostate();
     const std::lock_guard lock(mutex_);

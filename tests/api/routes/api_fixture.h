@@ -15,6 +15,7 @@
 #include "api/reply/replies.h"
 #include "core/base/id.h"
 #include "core/model/job.h"
+#include "core/model/messages/events.h"
 #include "tests/fakes/raw_http_client.h"
 #include "tests/fakes/scripted_broker.h"
 #include "tests/fakes/temp_dir.h"
@@ -67,6 +68,19 @@ class ApiTest : public testing::Test {
   // Uploads a few bytes; returns the upload's id.
   std::string Upload(std::string_view bytes = "picture and sound") {
     return nlohmann::json::parse(Put("/v1/uploads/clip.mp4", bytes).body).at("id");
+  }
+
+  // What the broker tells of a job that has come into a state, or further.
+  void PublishEvent(const std::string& job_id, int64_t seq, const std::string& state) {
+    broker_.Publish(
+        topic::kJob,
+        message::ToJson(message::JobEvent{
+            .seq = seq, .job = job_id, .event = "test", .state = state, .at = FormatTime({})}));
+  }
+  void PublishProgress(const std::string& job_id, int percent) {
+    broker_.Publish(topic::kProgress,
+                    message::ToJson(message::ProgressEvent{
+                        .job = job_id, .percent = percent, .phase = "transcoding"}));
   }
 
   const TempDir dir_;

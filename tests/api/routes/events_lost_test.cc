@@ -121,7 +121,7 @@ TEST_F(ApiEventsTest, MakesUpForALostAnnouncementOnceALaterOneShowsIt) {
   Read(client, Frame(3, "submit", "queued"));
   AnnounceUntilHeard();
   Happen(4, "start", "running");
-  broker_.Publish(topic::kJob, {{"seq", 5}, {"job", NewJobId()}, {"state", "queued"}});
+  PublishEvent(NewJobId(), 5, "queued");
   EXPECT_EQ(Read(client, Frame(4, "start", "running")), Frame(4, "start", "running"));
 }
 

@@ -72,7 +72,7 @@ TEST_F(ApiJobsTest, HoldsALongPollUntilSomethingChanges) {
               "\r\n\r\n");
   broker_.Request(message::kGetJob, 2);
   BrokerShows(JobState::kRunning, 11);
-  broker_.Publish(topic::kProgress, {{"job", id_}, {"percent", 11}, {"phase", "transcoding"}});
+  PublishProgress(id_, 11);
   const RawReply reply = client.ReadReply();
   EXPECT_EQ(reply.status, 200);
   EXPECT_EQ(Body(reply)["progress"]["percent"], 11);
@@ -85,9 +85,9 @@ TEST_F(ApiJobsTest, WithoutATagTheWaitIsForTheEnd) {
   client.Send("GET " + path_ + " HTTP/1.1\r\nHost: x\r\nPrefer: wait=60\r\n\r\n");
   broker_.Request(message::kGetJob, 1);
   BrokerShows(JobState::kRunning, 11);
-  broker_.Publish(topic::kProgress, {{"job", id_}, {"percent", 11}, {"phase", "transcoding"}});
+  PublishProgress(id_, 11);
   BrokerShows(JobState::kDead);
-  broker_.Publish(topic::kJob, {{"seq", 3}, {"job", id_}, {"state", "dead"}});
+  PublishEvent(id_, 3, "dead");
   const RawReply reply = client.ReadReply();
   EXPECT_EQ(reply.status, 200);
   EXPECT_EQ(Body(reply)["state"], "dead");
@@ -124,7 +124,7 @@ TEST_F(ApiJobsTest, ALongPollOutlivesARestartOfTheBroker) {
   broker_.Stop();
   BrokerShows(JobState::kSucceeded);
   broker_.Start();
-  broker_.Publish(topic::kJob, {{"seq", 3}, {"job", id_}, {"state", "succeeded"}});
+  PublishEvent(id_, 3, "succeeded");
   EXPECT_EQ(Body(client.ReadReply())["state"], "succeeded");
 }
 

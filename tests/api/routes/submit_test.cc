@@ -242,7 +242,7 @@ TEST_F(ApiSubmitTest, WaitsForTheEndWhenAsked) {
     return nlohmann::json{{"job", JobInState(body.at("job_id"), JobState::kSucceeded)},
                           {"published_fence", 7}};
   });
-  broker_.Publish(topic::kJob, {{"seq", 9}, {"job", id}, {"state", "succeeded"}});
+  PublishEvent(id, 9, "succeeded");
   const RawReply reply = client.ReadReply();
   EXPECT_EQ(reply.status, 200) << reply.body;
   EXPECT_EQ(reply.Header("Preference-Applied"), "wait=60");
