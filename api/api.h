@@ -23,9 +23,9 @@ struct ApiOptions {
   EventFeedOptions events;
 };
 
-// Millrace's HTTP API without the HTTP server: what its calls need, and the calls. Holds no job
-// state; any number may run against one broker. Owned by main(); must outlive the server that runs
-// its routes.
+// Millrace's HTTP API without the HTTP server: the calls, and the tools that they share. Holds no
+// job state; any number may run against one broker. Owned by main(); must outlive the server that
+// runs its routes.
 class Api {
  public:
   // Throws Error if a preset is wrong or the media folders cannot be made.

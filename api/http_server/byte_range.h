@@ -13,7 +13,7 @@ struct ByteRange {
   friend bool operator==(const ByteRange&, const ByteRange&) = default;
 };
 
-// What a Range field asks of a file (RFC 9110, section 14).
+// The part of a file that a Range field asks for (RFC 9110, section 14).
 struct RangeDecision {
   enum class Kind { kWhole, kPart, kUnsatisfiable };
   Kind kind = Kind::kWhole;

@@ -18,7 +18,7 @@ Connection::Connection(std::shared_ptr<ServerContext> context, Worker* worker, i
       worker_(worker),
       socket_(socket),
       peer_(std::move(peer)),
-      sent_changed_(std::chrono::steady_clock::now()) {
+      sent_changed_(context_->clock->Now()) {
   ArmDeadline(context_->limits.header_timeout);
 }
 
@@ -167,7 +167,7 @@ bool Connection::OutputStalled(TimePoint now) {
 }
 
 void Connection::ArmDeadline(std::chrono::milliseconds timeout) {
-  deadline_ = std::chrono::steady_clock::now() + timeout;
+  deadline_ = context_->clock->Now() + timeout;
 }
 
 // ---- Answers, from any thread.

@@ -43,7 +43,7 @@ struct IncomingBody {
 // memory.
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
-  using TimePoint = std::chrono::steady_clock::time_point;
+  using TimePoint = MonotonicTime;
 
   Connection(std::shared_ptr<ServerContext> context, Worker* worker, int socket, std::string peer);
   Connection(const Connection&) = delete;
@@ -78,7 +78,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Response ProblemAnswer(const Problem& problem) const;
 
  private:
-  // What the worker does with the next input byte.
+  // The use that the worker has for the next input byte.
   enum class Input {
     kHead,     // it belongs to a request's head
     kBody,     // it belongs to the body of `body_`
@@ -86,7 +86,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     kDiscard,  // the last answer is out: read and drop until the client closes too
     kClosed,
   };
-  // How far the answer to the current request is.
+  // The stage of the answer to the current request.
   enum class Exchange { kNone, kOpen, kStreaming, kFlushing, kDone };
 
   // ---- Reading (connection_input.cc); worker thread only.

@@ -6,8 +6,8 @@
 
 namespace millrace::http {
 
-// What one client may cost the server. Every buffer that bytes of a client can fill has its bound
-// here, and every wait for a client has its deadline here.
+// Bounds of what one client may cost the server. Every buffer that bytes of a client can fill has
+// its bound here, and every wait for a client has its deadline here.
 struct Limits {
   size_t head_bytes = 16 << 10;        // request line and header fields together: 414 or 431 beyond
   size_t header_fields = 100;          // 431 beyond

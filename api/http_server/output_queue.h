@@ -10,7 +10,7 @@
 
 namespace millrace::http {
 
-// What a connection still has to send: bytes and parts of files, in order. Never blocks. Guarded by
+// The unsent output of a connection: bytes and parts of files, in order. Never blocks. Guarded by
 // its connection's mutex; bounds are kept by the connection.
 class OutputQueue {
  public:

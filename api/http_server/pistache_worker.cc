@@ -198,7 +198,7 @@ void PistacheWorker::RunOrders() {
 
 void PistacheWorker::Tick() {
   DrainCounter(timer_fd_.get());
-  const auto now = std::chrono::steady_clock::now();
+  const MonotonicTime now = context_->clock->Now();
   for (const auto& connection : AllConnections()) {
     Deliver(connection, [now](Connection& c) { c.OnTick(now); });
   }

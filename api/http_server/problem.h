@@ -8,7 +8,7 @@
 
 namespace millrace::http {
 
-// What the server itself has to say when a request never reaches a handler. `detail` is for people
+// A refusal by the server itself, of a request that never reaches a handler. `detail` is for people
 // and never holds text of an exception or bytes of the request.
 struct Problem {
   int status = 500;

@@ -8,7 +8,7 @@
 
 namespace millrace::http {
 
-// How the end of an answer's body is told to the client.
+// The way the end of an answer's body is told to the client.
 enum class Framing {
   kNone,     // there is no body by definition: 204, 304
   kLength,   // Content-Length

@@ -50,10 +50,10 @@ struct Route {
   size_t body_bytes = 0;  // the bound of a buffered body; 0 is Limits::body_bytes
 };
 
-// Which code answers which request. Filled before the server starts, constant afterwards, so all
-// threads may read it. Pistache's own router is not used: it decodes no escapes, sees "a//b" as
-// "a/b", and changes a map on the first request of each unregistered method while other threads
-// read it.
+// Maps requests to the code that answers them. Filled before the server starts, constant
+// afterwards, so all threads may read it. Pistache's own router is not used: it decodes no escapes,
+// sees "a//b" as "a/b", and changes a map on the first request of each unregistered method while
+// other threads read it.
 class Router {
  public:
   // `pattern` is "/v1/jobs/{id}/outputs/{path...}": literal segments, {name} for one segment, and a

@@ -89,6 +89,7 @@ class Server::Impl {
         context_(std::make_shared<ServerContext>()),
         pool_(std::make_shared<WorkerPool>()) {
     context_->limits = options_.limits;
+    context_->clock = options_.clock;
     context_->router = std::move(router);
     context_->hooks = std::move(hooks);
   }
@@ -131,15 +132,16 @@ void Server::Impl::Start() {
 
 void Server::Impl::Stop(std::chrono::milliseconds grace) {
   if (!listener_) return;
-  const auto deadline = std::chrono::steady_clock::now() + grace;
+  const Clock& clock = *options_.clock;
+  const MonotonicTime deadline = clock.Now() + grace;
   StopListening(port_);
   context_->draining = true;
   pool_->DrainAll();
   auto& open = context_->open_connections;
-  if (!open.WaitForNone(deadline)) pool_->KillAll();
+  if (!open.WaitForNone(clock, deadline)) pool_->KillAll();
   // A connection that was on its way to a worker joins after the order; a handler that does not
   // return holds its worker, and nothing can end it from outside.
-  while (!open.WaitForNone(std::chrono::steady_clock::now() + std::chrono::seconds(1))) {
+  while (!open.WaitForNone(clock, clock.Now() + std::chrono::seconds(1))) {
     pool_->KillAll();
   }
   listener_->shutdown();

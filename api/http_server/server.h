@@ -9,6 +9,7 @@
 #include "api/http_server/limits.h"
 #include "api/http_server/problem.h"
 #include "api/http_server/router.h"
+#include "core/base/clock.h"
 
 namespace millrace::http {
 
@@ -17,6 +18,7 @@ struct ServerOptions {
   uint16_t port = 0;                  // 0: any free one
   int threads = 2;                    // handlers run on these
   Limits limits;
+  std::shared_ptr<const Clock> clock = std::make_shared<SystemClock>();
 };
 
 // An HTTP/1.1 server: Pistache's listener and epoll workers underneath, our own framing, deadlines

@@ -12,9 +12,9 @@ void ConnectionCount::Remove() {
   if (--count_ == 0) none_.NotifyAll();
 }
 
-bool ConnectionCount::WaitForNone(std::chrono::steady_clock::time_point deadline) {
+bool ConnectionCount::WaitForNone(const Clock& clock, MonotonicTime deadline) {
   MutexLock lock(mutex_);
-  while (count_ > 0 && std::chrono::steady_clock::now() < deadline) {
+  while (count_ > 0 && clock.Now() < deadline) {
     none_.WaitUntil(mutex_, deadline);
   }
   return count_ == 0;

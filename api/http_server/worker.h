@@ -1,7 +1,6 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <span>
@@ -9,6 +8,7 @@
 #include "api/http_server/limits.h"
 #include "api/http_server/problem.h"
 #include "api/http_server/router.h"
+#include "core/base/clock.h"
 #include "core/base/mutex.h"
 
 namespace millrace::http {
@@ -22,7 +22,7 @@ class ConnectionCount {
   size_t Add();
   void Remove();
   // False if some are still open at `deadline`.
-  bool WaitForNone(std::chrono::steady_clock::time_point deadline);
+  bool WaitForNone(const Clock& clock, MonotonicTime deadline);
   size_t value() const;
 
  private:
@@ -31,9 +31,10 @@ class ConnectionCount {
   size_t count_ GUARDED_BY(mutex_) = 0;
 };
 
-// What all connections of one server share. Constant once the server runs, but for the two members
+// Shared by all connections of one server. Constant once the server runs, but for the two members
 // that are safe by themselves.
 struct ServerContext {
+  std::shared_ptr<const Clock> clock;
   Limits limits;
   Router router;
   ProblemHooks hooks;

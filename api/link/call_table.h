@@ -42,8 +42,8 @@ class CallTable {
   // Some calls wait for the connection to take them.
   bool HasUnsent() const { return !unsent_.empty(); }
   void OnWritable();
-  // What came from the broker. Ignored, once it is known to be alive: a malformed reply, and one
-  // that nobody waits for (the answer to a repetition, or one that came too late).
+  // Takes a message of the broker, any of which proves that it is alive. Ignores a malformed one,
+  // and a reply that nobody waits for: to a repetition, or one that came too late.
   void OnReply(const Frames& frames);
 
   // When Tick() is due; nullopt: never.
@@ -57,7 +57,7 @@ class CallTable {
   void Send(PendingCall& call);
   void PlanLook(const PendingCall& call);
   void LookAfter(const std::string& id);
-  // Why the call ends now; nullopt if it goes on.
+  // Returns why the call ends now; nullopt if it goes on.
   std::optional<Error> Verdict(const PendingCall& call) const;
   bool IsToBeRepeated(const PendingCall& call) const;
   void AskForASignOfLife(const PendingCall& call);

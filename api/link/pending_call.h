@@ -15,15 +15,15 @@
 
 namespace millrace::api {
 
-// What a call ends with: the body of the broker's `ok`, or why there is none.
+// The end of a call: the body of the broker's `ok`, or why there is none.
 using BrokerReply = std::variant<nlohmann::json, Error>;
 using BrokerCallback = std::function<void(BrokerReply)>;
 
-// How a request is sent, and what its sender makes of silence.
+// The way a request is sent and silence is understood.
 enum class Manner {
-  kRepeated,   // again and again; silence means that the broker is away
-  kOnce,       // once; the broker is asked for signs of life instead
-  kPatiently,  // again once it must be lost; silence means that the broker is busy
+  kRepeated,   // repeated until answered; silence means that the broker is away
+  kOnce,       // sent once; pings find out whether the broker is away
+  kPatiently,  // repeated once it must have been lost; silence means that the broker is busy
 };
 
 // One request on its way. Made on its caller's thread, which encodes it there because all calls

@@ -39,7 +39,7 @@ std::string ProgressFrame(const message::ProgressEvent& progress) {
 
 }  // namespace
 
-// What one read has brought, as it is to be sent.
+// The events of one read, formatted for the stream.
 struct EventFeed::Page {
   struct Event {
     int64_t sequence = 0;
@@ -70,7 +70,7 @@ struct EventFeed::Stream {
   bool over = false;
   MonotonicTime last_written{};
 
-  // What the client does not take now is not kept; returns whether it took it.
+  // Returns whether the client took the piece; if not, it is dropped.
   bool Write(std::string_view piece) {
     const WriteResult result = body->Write(piece);
     over = over || result == WriteResult::kClosed;
@@ -218,7 +218,7 @@ void EventFeed::OnRead(const std::string& job_id, int64_t after, const BrokerRep
   bool again = std::exchange(job.changed_meanwhile, false);
   if (const auto* error = std::get_if<Error>(&reply)) {
     for (const auto& stream : job.streams) stream->OnError(*error);
-    // What it had to say of this job, and perhaps of others, has not been heard.
+    // News of this job, and perhaps of others, was missed.
     if (error->code() != ErrorCode::kJobNotFound) PlanToCatchUp();
   } else {
     const Page page(ReadReply<message::EventsReply>(std::get<nlohmann::json>(reply)));

@@ -17,7 +17,7 @@
 namespace millrace::api {
 
 struct EventFeedOptions {
-  // How often the events of followed jobs are read though none was announced: `slice` jobs each
+  // Pause between two reads of followed jobs of which nothing was announced: `slice` jobs each
   // time, in turn.
   std::chrono::milliseconds reread{2'000};
   // The same once announcements may have been missed, until all have been read.
@@ -32,7 +32,7 @@ struct EventFeedOptions {
 
 // The event streams of jobs (text/event-stream), without a thread each.
 //
-// What a client is told comes from the broker's ledger alone: what the broker publishes only says
+// Clients are told what stands in the broker's ledger, and nothing else: an announcement only means
 // that it is time to read on behind the last event that the client has. So a lost, doubled or early
 // announcement, or a restart of the broker, can neither make a gap nor repeat an event. Progress is
 // in no ledger and is passed on as it is published, never in front of a transition that was

@@ -28,8 +28,8 @@ struct JobWaiter::Parked {
   bool time_is_over = false;
   bool forgotten = false;
 
-  // Whether `reply` ends the wait. A broker that goes away in the middle ends it only when its time
-  // is over: it may be back before.
+  // Returns whether `reply` ends the wait. A broker that goes away in the middle does not, until
+  // the time of the wait is over: it may be back before.
   bool EndsWith(const BrokerReply& reply) {
     const bool first = !std::exchange(answered_once, true);
     if (time_is_over || forgotten) return true;

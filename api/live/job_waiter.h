@@ -25,9 +25,9 @@ class JobWaiter {
   struct Wait {
     std::string job_id;
     std::chrono::milliseconds at_most{0};
-    // Whether only the end of the job is waited for: its progress is not looked at then.
+    // Only the end of the job is waited for; its progress is ignored.
     bool until_finished = false;
-    // Whether the job (as in a reply to get_job) is what is waited for.
+    // Decides whether the job, as in a reply to get_job, ends the wait.
     std::function<bool(const nlohmann::json& job)> satisfied;
     // Called once, with the last reply to get_job: satisfied, or as it is when the time is over, or
     // an error.

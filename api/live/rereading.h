@@ -7,19 +7,19 @@
 
 namespace millrace::api {
 
-// Which jobs that somebody follows are read next although nothing was announced of them: all of
-// them in turn, in slices, so that the broker is never asked for all at once. Decides only; owned
-// by the link thread.
+// Picks the followed jobs that are read again although nothing was announced of them: all in turn,
+// in slices, so that the broker is never asked for all at once. Decides only; owned by the link
+// thread.
 class Rereading {
  public:
-  // Announcements may have been missed: everything is to be read once more, and soon. What is due
-  // already is not put off by it, however often it is called.
+  // Has everything read once more, soon, because announcements may have been missed. Idempotent,
+  // and delays nothing that is due already.
   void Hurry() { again_ = true; }
-  // Whether there is a reason not to wait for the next turn.
+  // Returns true while there is a reason not to wait for the next turn.
   bool IsInAHurry() const { return again_ || (hurried_ && !due_.empty()); }
 
-  // The next of the keys of `followed`, at most `count`. What comes newly goes into the next turn:
-  // it was read when it came.
+  // Returns the next keys of `followed`, at most `count`. A job that is new waits for the next
+  // turn: it was read when it came.
   template <typename Map>
   std::vector<std::string> Next(const Map& followed, size_t count) {
     if (count == 0) return {};

@@ -9,7 +9,7 @@ namespace {
 
 bool IsControl(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
 
-// Without what would make it a path, or a hidden file, where it is saved.
+// Removes whatever would make the saved file a path or a hidden file.
 std::string Harmless(std::string_view name) {
   std::string harmless(name);
   std::ranges::replace_if(

@@ -5,8 +5,8 @@
 
 namespace millrace::api {
 
-// The value of a Content-Disposition field (RFC 6266) that has a download saved under the name that
-// a client once gave the file. The name may be anything: what is a path, or no text, in it is
+// Builds a Content-Disposition field (RFC 6266) that makes browsers save a download under the name
+// that a client once gave the file. Characters that would make the name a path, or are no text, are
 // replaced by '_'.
 std::string AttachmentNamed(std::string_view name);
 

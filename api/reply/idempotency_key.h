@@ -9,8 +9,8 @@
 
 namespace millrace::api {
 
-// What makes a request that was not answered safe to be asked again (the Idempotency-Key field of
-// draft-ietf-httpapi-idempotency-key-header).
+// The Idempotency-Key field (draft-ietf-httpapi-idempotency-key-header): lets a client repeat a
+// request that was not answered without doing it twice.
 
 // The key of the request: 1 to 255 visible ASCII characters, given bare or as a string of
 // structured fields (RFC 8941: in quotes, with \" and \\ escaped); both forms of a text are the

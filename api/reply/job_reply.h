@@ -8,15 +8,15 @@
 
 namespace millrace::api {
 
-// A job as clients see it, from the view that the broker gives: links and URLs are added here,
-// because only this program knows them. All of them are relative to the server.
+// Turns the broker's view of a job into the one that clients see: adds links and URLs, which only
+// this program knows. All of them are relative to the server.
 
 nlohmann::json WithLinks(nlohmann::json job);
 std::string JobPath(const std::string& job_id);
 bool IsFinished(const nlohmann::json& job);
 // Changes whenever the job (without its links) does; with the quotes of the header field.
 std::string EtagOf(const nlohmann::json& job);
-// When it pays to ask again: sooner near the end. REQUIRES: the job is not finished.
+// Suggests when to ask again: sooner near the end. REQUIRES: the job is not finished.
 std::chrono::seconds RetryAfterOf(const nlohmann::json& job);
 
 // The answer that carries the job; `job` is the broker's view of it.

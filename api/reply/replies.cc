@@ -14,7 +14,7 @@ namespace {
 // All that a client learns of a failure inside.
 constexpr std::string_view kInternalDetail = "the request could not be answered; the log has more";
 
-// What a broker asks for, or a moment: most of what is answered 503 is over soon.
+// Returns what the broker asked for, or a few seconds: most reasons for a 503 are over soon.
 int RetryAfterSeconds(const Error& error) {
   const auto asked = error.context().find("retry_after_seconds");
   if (asked != error.context().end() && asked->is_number()) {

@@ -17,21 +17,20 @@
 
 namespace millrace::api {
 
-// How Millrace's answers look: JSON, and RFC 9457 problems. Free functions without state.
+// Builds Millrace's answers: JSON, and RFC 9457 problems. Free functions without state.
 
 http::Response JsonResponse(int status, const nlohmann::json& body, http::Headers headers = {});
-// With Retry-After where the status says that another try can help.
+// Sets Retry-After where the status says that another try can help.
 http::Response ProblemResponse(const Error& error);
 http::Response ProblemResponse(const Error& error, nlohmann::json problem);
-// An exception other than Error is logged and becomes `internal`; nullptr too.
+// Logs an exception other than Error and answers `internal`, as for nullptr.
 http::Response ProblemResponse(std::exception_ptr exception);
 
-// The words of this service for what the HTTP server refuses by itself, and the door at which
-// exceptions out of handlers are caught.
+// Words what the HTTP server refuses by itself, and catches exceptions out of handlers.
 http::ProblemHooks ServiceProblemHooks();
 
-// Sends what `make` returns; an exception out of it becomes its problem. The door of whatever
-// answers later than its handler's return.
+// Sends what `make` returns, or the problem that its exception stands for. For answers that are
+// given after their handler has returned.
 void Answer(const http::ResponderPtr& responder, const std::function<http::Response()>& make);
 // Logs why a reply of the broker cannot be read, and throws Error{kInternal}.
 [[noreturn]] void RefuseReply(const Error& error);
@@ -63,12 +62,12 @@ BrokerCallback Answering(
 
 // The most that a `Prefer: wait` is granted.
 inline constexpr std::chrono::seconds kLongestWait{60};
-// What `Prefer: wait=N` (RFC 7240) asks for, cut to kLongestWait; nullopt without it or if it is 0
-// or malformed: a preference that cannot be understood is ignored.
+// Reads `Prefer: wait=N` (RFC 7240), cut to kLongestWait. Returns nullopt without it, for 0, and
+// for a malformed one: RFC 7240 has preferences that cannot be understood ignored.
 std::optional<std::chrono::seconds> PreferredWait(const http::Request& request);
 std::string PreferenceApplied(std::chrono::seconds wait);
 
-// "/a b/c" -> "/a%20b/c": a path that may stand in a URL.
+// Escapes a path for a URL: "/a b/c" -> "/a%20b/c".
 std::string PercentEncodedPath(std::string_view path);
 
 }  // namespace millrace::api

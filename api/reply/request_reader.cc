@@ -9,7 +9,7 @@
 namespace millrace::api {
 namespace {
 
-// More than any request needs; deeper ones would exhaust the stack of code that walks them.
+// More levels than any request needs; a deeper body would exhaust the stack of code that walks it.
 constexpr int kMaxJsonDepth = 64;
 
 bool IsJsonType(std::string_view content_type) {

@@ -11,8 +11,8 @@
 #include "api/routes/routes.h"
 #include "core/base/unique_fd.h"
 
-// What a dead letter's folder holds, as downloads: the log, the input, any file. A download that
-// has begun ends well though the letter is purged meanwhile: it has the file open.
+// Downloads from a dead letter's folder: the log, the input, any file. A purge does not cut off a
+// download that has begun: it holds the file open.
 
 namespace millrace::api {
 namespace {
@@ -52,7 +52,7 @@ std::string_view MediaTypeOf(std::string_view name) {
 void Send(const http::ResponderPtr& responder, UniqueFd file, std::string_view media_type,
           http::Headers headers = {}) {
   headers.Set("Cache-Control", "private, no-cache");
-  // Nothing of what clients have uploaded is to run in the browser of who looks into it.
+  // Keeps the browser of an operator from running anything that a client has uploaded.
   headers.Set("X-Content-Type-Options", "nosniff");
   std::string etag = EtagOfFile(file);
   responder->SendFile({.file = std::move(file),
@@ -61,7 +61,7 @@ void Send(const http::ResponderPtr& responder, UniqueFd file, std::string_view m
                        .headers = std::move(headers)});
 }
 
-// The number in "log-N.txt".
+// Returns the number in "log-N.txt".
 std::optional<int64_t> FenceOfLog(std::string_view name) {
   if (!name.starts_with("log-") || !name.ends_with(".txt")) return std::nullopt;
   const std::string_view digits = name.substr(4, name.size() - 8);
@@ -92,7 +92,7 @@ void SendLog(ApiContext& context, const http::Request& request,
              });
 }
 
-// The file of the library that the job was to work on, which is not kept in its folder.
+// Opens the file of the library that the job was to work on; inputs from there are not kept.
 UniqueFd LibraryFile(const ApiContext& context, const nlohmann::json& report) {
   const nlohmann::json input =
       report.is_object() ? report.value("input", nlohmann::json()) : report;

@@ -21,7 +21,8 @@ constexpr int64_t kMaxPageSize = 500;
 
 bool IsRedriven(const nlohmann::json& letter) { return letter.at("state") == "redriven"; }
 
-// The folder of a redriven letter goes when its job ends. An open one's is there, or is missed.
+// Looks for the folder of a redriven letter only: it goes when the job ends. An open letter has
+// one.
 bool HasFiles(const MediaStore& media, const nlohmann::json& letter) {
   if (!IsRedriven(letter)) return !HasLeftNothing(letter);
   return DeadLetterFiles(media.DeadLetterFolder(letter.at("job"))).IsThere();
@@ -52,7 +53,7 @@ void SendPage(ApiContext& context, const http::ResponderPtr& responder, const Br
   }
 }
 
-// Where the letters of a group are listed: those that were counted.
+// Returns the URL that lists the letters which were counted in a group.
 std::string ListOf(nlohmann::json filter, const std::string& signature) {
   filter["signature"] = signature;
   std::string target;
@@ -72,7 +73,7 @@ http::Response GroupsOf(const nlohmann::json& filter, message::DeadLetterGroupsR
   return JsonResponse(200, message::ToJson(reply));
 }
 
-// What is asked of the broker: `grouped`, or a page.
+// A request to the broker: for groups, or for a page.
 struct Listing {
   bool grouped = false;
   nlohmann::json filter;
@@ -133,7 +134,7 @@ bool IsReportOf(const nlohmann::json& letter, const nlohmann::json& report) {
   return report.is_object() && same("job") && same("generation");
 }
 
-// With what its folder holds.
+// Adds the report and the files of its folder to a letter.
 nlohmann::json WholeLetter(const MediaStore& media, const nlohmann::json& letter) {
   const std::string job_id = letter.at("job");
   nlohmann::json report;

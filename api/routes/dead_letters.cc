@@ -119,7 +119,7 @@ nlohmann::json ReadLetterFilter(const nlohmann::json& json, const std::string& p
   Fields fields(json, pointer, errors);
   nlohmann::json filter = nlohmann::json::object();
   for (const auto& [name, value] : json.items()) {
-    // A variable that was empty where the request was made must not stand for any.
+    // A variable that was unset in the caller's script must not select every letter.
     if (json.is_object() && value.is_null()) fields.Fail(name, "must not be null");
   }
   for (const std::string_view name : kTexts) {

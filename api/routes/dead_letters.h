@@ -12,34 +12,34 @@
 
 namespace millrace::api {
 
-// What the calls about dead letters have in common. Free functions without state.
+// Shared by the calls about dead letters. Free functions without state.
 
 // Throws Error{kDeadLetterNotFound} for what cannot be the id of a job; otherwise returns {job} of
 // the path.
 const std::string& DeadJobIdOf(const http::Request& request);
 
 std::string DeadLetterPath(const std::string& job_id);
-// A dead letter as clients see it, from the broker's: with links to what there is of it, and to its
+// Turns the broker's view of a dead letter into the one that clients see: adds links, also to its
 // files if it `has_files`.
 nlohmann::json LetterWithLinks(nlohmann::json letter, bool has_files);
-// Whether the broker has removed its files, or is about to.
+// Returns true if the broker has removed the letter's files, or is about to.
 bool HasLeftNothing(const nlohmann::json& letter);
-// Whether the folder that has this report is one of another generation of the job: a redriven job
-// that is dying again has its new folder before its new letter.
+// Returns true if the folder with this report belongs to another generation of the job: a redriven
+// job that is dying again has its new folder before its new letter.
 bool IsOfAnotherGeneration(const nlohmann::json& letter, const nlohmann::json& report);
 
-// Which dead letters: code, blame, signature, stage, worker, died_after, died_before. The first
-// form reads parameters of a query, and `state` too; the second the members of an object. What is
-// wrong is recorded. Returns a filter as the broker takes it.
+// Read a filter of dead letters: code, blame, signature, stage, worker, died_after, died_before.
+// The first form reads parameters of a query, and `state` too; the second the members of an object.
+// Record what is wrong. Return the filter in the broker's form.
 nlohmann::json ReadLetterFilter(QueryReader& query);
 nlohmann::json ReadLetterFilter(const nlohmann::json& filter, const std::string& pointer,
                                 std::vector<FieldError>& errors);
 
-// Member `filter` of a request's body, which must be there: one that was forgotten must not mean
-// all.
+// Reads the member `filter` of a request's body. It is required, so that a forgotten one does not
+// mean all letters.
 nlohmann::json ReadRequiredFilter(Fields& body, std::vector<FieldError>& errors);
 
-// How long a call about many letters may take a broker that is there.
+// The patience of a call about many letters with a broker that is alive but busy.
 inline constexpr std::chrono::seconds kPatienceForMany{30};
 
 using LetterUser =

@@ -10,8 +10,8 @@ namespace {
 
 constexpr int64_t kMaxSequence = int64_t{1} << 53;
 
-// The sequence number of the last event that the client has; 0 if it has none. An empty field is
-// what some clients send before their first event.
+// Returns the sequence number of the last event that the client has; 0 if it has none. Some clients
+// send an empty field before their first event.
 int64_t LastEventId(const http::Request& request) {
   const std::string_view text =
       http::TrimmedOws(request.headers.Find("Last-Event-ID").value_or(""));

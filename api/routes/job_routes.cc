@@ -27,7 +27,7 @@ http::Response JobOrNotModified(const http::Request& request, nlohmann::json job
   return {.status = 304, .headers = std::move(headers), .body = {}};
 }
 
-// With If-None-Match the wait is for any change, else for the end.
+// Waits for any change with If-None-Match, else for the end of the job.
 void GetJobLater(ApiContext& context, const http::Request& request,
                  const http::ResponderPtr& responder, std::chrono::seconds wait) {
   const bool any_change = request.headers.Has("If-None-Match");

@@ -44,7 +44,7 @@ message::PurgeMany ReadPurgeMany(const http::Request& request) {
   }
   fields.RefuseOthers();
   if (!errors.empty()) throw Error(std::move(errors));
-  // What a key has done already must not be the answer to what it would do.
+  // A dry run under a key that was used already must count anew, not be answered from the ledger.
   asked.purge_id = key && !asked.dry_run ? IdFromKey(kPurgePrefix, *key) : NewId(kPurgePrefix);
   return asked;
 }

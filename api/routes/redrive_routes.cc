@@ -72,8 +72,8 @@ void Redrive(ApiContext& context, const http::ResponderPtr& responder, int gener
       }));
 }
 
-// The generation of an open letter. Throws Error{kDeadLetterNotFound} for one that has left the
-// queue: whether the redrive that was asked for is the one that came before is not known.
+// Returns the generation of an open letter. Throws Error{kDeadLetterNotFound} for one that has left
+// the queue: nothing tells whether the client asked for the redrive that took it out.
 int OpenGenerationOf(const nlohmann::json& letter) {
   if (letter.at("state") != "open") {
     throw Error(ErrorCode::kDeadLetterNotFound,
@@ -125,7 +125,7 @@ message::RedriveMany ReadRedriveMany(const http::Request& request, const Presets
   asked.patch = ReadPatch(fields, presets, errors);
   fields.RefuseOthers();
   if (!errors.empty()) throw Error(std::move(errors));
-  // What a key has done already must not be the answer to what it would do.
+  // A dry run under a key that was used already must count anew, not be answered from the ledger.
   asked.redrive_id =
       key && !asked.dry_run ? IdFromKey(kRedrivePrefix, *key) : NewId(kRedrivePrefix);
   return asked;

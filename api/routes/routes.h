@@ -14,7 +14,7 @@
 
 namespace millrace::api {
 
-// What the resources work with. Owned by the Api; outlives the server that runs the routes.
+// The tools of all resources. Owned by the Api; outlives the server that runs the routes.
 struct ApiContext {
   const Clock& clock;
   const Presets& presets;
@@ -46,13 +46,13 @@ void AddServiceRoutes(http::Router& router, ApiContext& context);
 // path.
 const std::string& JobIdOf(const http::Request& request);
 
-// The moment until which a client waits, as the protocol carries it.
+// Returns the moment until which a client waits, in the protocol's form.
 int64_t DeadlineUnixMs(const Clock& clock, std::chrono::milliseconds allowed);
 
-// What is known of an input when it is named: {"name","bytes","sha256"}. Throws
-// Error{kUploadNotFound} or Error{kInvalidRequest} if it is not there.
+// Looks an input up: {"name","bytes","sha256"}. Throws Error{kUploadNotFound} or
+// Error{kInvalidRequest} if it is not there.
 nlohmann::json InputFactsOf(const MediaStore& media, const Input& input);
-// The problem of an input that is not there, naming the field that named it.
+// Answers that an input is not there, naming the field that named it.
 http::Response InputProblem(const Error& error, const Input& input);
 
 }  // namespace millrace::api

@@ -30,7 +30,7 @@ void AskReadiness(ApiContext& context, const http::Request& request,
       }));
 }
 
-// Adds a call that shows what the broker answers to `type`.
+// Adds a call that passes on the broker's answer to `type`.
 void AddView(http::Router& router, ApiContext& context, const char* path, std::string_view type) {
   router.Add("GET", path,
              [&context, type](const http::Request& request, const http::ResponderPtr& responder) {

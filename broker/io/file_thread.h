@@ -13,8 +13,8 @@ namespace millrace::broker {
 
 // Does slow file work beside the broker's loop, one piece after the other in the order in which
 // they were handed over, so that no client waits for a large file to be copied or removed. Owned by
-// the loop. Destroying it breaks off the piece at hand, as far as that heeds its token, and forgets
-// the others: each must be such that a later broker finds it undone and does it.
+// the loop. The destructor breaks off the current piece, if that heeds its token, and forgets the
+// others: a later broker must be able to find each of them undone, and do it.
 class FileThread {
  public:
   using Work = std::function<void(const std::stop_token&)>;
@@ -24,8 +24,8 @@ class FileThread {
   FileThread(const FileThread&) = delete;
   FileThread& operator=(const FileThread&) = delete;
 
-  // `work` runs on the thread of this, and must not throw; `done` (which may be empty) runs on the
-  // loop's afterwards, from RunDone().
+  // Runs `work`, which must not throw, on this thread, and then `done` (which may be empty) on the
+  // loop's, from RunDone().
   void Post(Work work, std::function<void()> done);
   // Readable while there is something for RunDone() to run.
   int ready_fd() const { return ready_.get(); }

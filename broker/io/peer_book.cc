@@ -3,9 +3,10 @@
 namespace millrace::broker {
 namespace {
 
-// Far beyond any lease: whoever is silent for so long has restarted under another instance id.
+// Far beyond any lease: a worker that is silent for so long has restarted under another instance
+// id.
 constexpr std::chrono::minutes kSilence{30};
-// Far beyond the time that what a connection has brought may wait to be read.
+// Far beyond the time that messages of a closed connection may wait to be read.
 constexpr std::chrono::minutes kLateness{5};
 
 }  // namespace
@@ -14,7 +15,7 @@ void PeerBook::Learn(const std::string& instance, const std::string& peer, Monot
   if (closed_.contains(peer)) ForgetOld(now);
   if (closed_.contains(peer)) return;
   const auto [entry, is_new] = entries_.insert_or_assign(instance, Entry{peer, now});
-  // New instances are rare, and nothing else lets the book grow, but for connections that close.
+  // Only new instances and closed connections make the book grow, and both are rare.
   if (is_new) ForgetOld(now);
 }
 

@@ -8,22 +8,22 @@
 
 namespace millrace::broker {
 
-// Which connection each worker instance was last heard on. A worker that reconnects gets another
-// name from the ROUTER, so every message that names its instance teaches the book anew. Owned by
-// the broker's loop.
+// Maps each worker instance to the connection on which it was last heard. The ROUTER gives a worker
+// that reconnects another name, so every message that names its instance updates the book. Owned
+// by the broker's loop.
 class PeerBook {
  public:
-  // What comes late from a connection that has closed teaches nothing: its worker may have come
-  // back on another one long ago.
+  // Ignores late messages of a connection that has closed: the worker may have come back on another
+  // one long ago.
   void Learn(const std::string& instance, const std::string& peer, MonotonicTime now);
-  // Returns the instances that were last heard on it.
+  // Notes that a connection has closed. Returns the instances that were last heard on it.
   std::vector<std::string> Close(const std::string& peer, MonotonicTime now);
 
   // Returns nullptr for an instance that was never heard or has long been silent.
   const std::string* Find(const std::string& instance) const;
-  // Whether the connection has closed, a while ago at most.
+  // Returns true if the connection has closed. Connections that closed long ago are forgotten.
   bool IsClosed(const std::string& peer) const { return closed_.contains(peer); }
-  // Whether what the instance was last heard on has not closed since.
+  // Returns true if the connection on which the instance was last heard is still open.
   bool IsConnected(const std::string& instance) const;
 
  private:

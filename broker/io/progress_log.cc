@@ -16,7 +16,7 @@
 namespace millrace::broker {
 namespace {
 
-// Beyond which the lines that do not count are dropped.
+// The size beyond which lines that no longer count are dropped.
 constexpr size_t kMaxBytes = 1 << 20;
 
 std::string Line(const std::string& job_id, int generation, int percent) {
@@ -40,7 +40,7 @@ void ProgressLog::Read() {
   try {
     const std::string content = ReadWholeFile(path_);
     std::string_view rest = content;
-    // What follows the last line break was being written when the broker died.
+    // The broker died while it wrote the text behind the last line break.
     for (size_t end = rest.find('\n'); end != std::string_view::npos; end = rest.find('\n')) {
       ReadLine(rest.substr(0, end));
       rest.remove_prefix(end + 1);
@@ -86,10 +86,10 @@ void ProgressLog::Note(const std::string& job_id, int generation, int percent) {
 void ProgressLog::Forget(const std::string& job_id) { shown_.erase(job_id); }
 
 void ProgressLog::Flush() {
-  // What a full disk has kept from it is written as soon as there is room.
+  // Text that a full disk refused is written as soon as there is room.
   if (unwritten_.empty() && (file_ || shown_.empty())) return;
   const std::string text = std::exchange(unwritten_, {});
-  // Twice: jobs that are there in great number must not have it made anew each time.
+  // Twice the compacted size, so that a great number of jobs does not make each flush compact.
   if (bytes_ + text.size() > std::max(kMaxBytes, 2 * compacted_bytes_)) {
     Compact();
   } else {
@@ -129,7 +129,7 @@ void ProgressLog::Append(std::string_view text) {
     WriteAll(file_.get(), text, path_);
     bytes_ += text.size();
   } catch (const Error& error) {
-    // A line that was cut short would spoil the next one, too: the file is made anew.
+    // A line that was cut short would spoil the next one, too: write the file anew.
     file_.Reset();
     Warn(error.what());
   }

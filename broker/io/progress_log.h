@@ -13,22 +13,23 @@
 
 namespace millrace::broker {
 
-// The percentages that clients have seen, kept across the death of the broker, so that none of them
-// ever falls: a file of lines "<job> <generation> <percent>" that is only appended to, of which the
-// last line of a job counts and a torn one does not. It survives a kill, and need not survive a
-// power cut. Owned by the broker's loop.
+// Keeps the percentages that clients have seen across the death of the broker, so that none of them
+// ever falls. An append-only file of lines "<job> <generation> <percent>"; the last line of a job
+// counts, a torn one does not. Survives a kill, and need not survive a power cut. Owned by the
+// broker's loop.
 //
 // A file that cannot be written is a warning in the log, once, and no error: a percentage may then
 // fall after a restart.
 class ProgressLog {
  public:
-  // Reads what an earlier broker has left.
+  // Reads the file of an earlier broker.
   explicit ProgressLog(std::filesystem::path file);
 
-  // What was shown of these jobs, in their current generation. Everything else is forgotten.
+  // Returns the percentages shown of these jobs in their current generation, and forgets all
+  // others.
   std::map<std::string, int> ShownOf(const std::vector<Job>& jobs);
 
-  // Notes are written by Flush(), which goes before the percentage itself goes out.
+  // Remembers a percentage that is about to be shown. Call Flush() before it goes out.
   void Note(const std::string& job_id, int generation, int percent);
   // The job has ended.
   void Forget(const std::string& job_id);

@@ -18,19 +18,19 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// A frame larger than this ends the connection of the peer that sends it; core/message has the
+// ZeroMQ cuts the connection of a peer that sends a larger frame. core/model/message.h has the
 // smaller limit, whose breach is answered.
 constexpr int64_t kMaxFrameBytes = 8 * 1024 * 1024;
-// Of one message; more frames than a message has are an error, however many there are.
+// Enough to see that a message has too many frames.
 constexpr size_t kFramesKept = 8;
-// Replies that wait for one peer. Its own requests wait on its side once kReceiveWater are here.
+// Bound the replies that wait for one peer, and its requests that wait here; more wait on its side.
 constexpr int kSendWater = 1'000;
 constexpr int kReceiveWater = 1'000;
-// How long a closing broker tries to hand over its last replies.
+// The time that a closing broker has to hand over its last replies.
 constexpr int kLingerMs = 500;
 constexpr int kHandshakeMs = 5'000;
-// Finds a connection that ended without a word (a pulled cable, a frozen host). Leases do not hang
-// on it: they end by their own clock, and a worker's connection is not given up before.
+// Find connections that ended without being closed (a pulled cable, a frozen host). Leases end by
+// their own clock, and a worker's connection is kept at least as long.
 constexpr int kHeartbeatMs = 5'000;
 constexpr milliseconds kHeartbeatTimeout{15'000};
 constexpr milliseconds kLongestHeartbeatTimeout = std::chrono::hours(24);  // it is an int there
@@ -60,7 +60,7 @@ zmq::socket_t MakeRouter(zmq::context_t& context, milliseconds silence) {
   socket.set(zmq::sockopt::maxmsgsize, kMaxFrameBytes);
   socket.set(zmq::sockopt::sndhwm, kSendWater);
   socket.set(zmq::sockopt::rcvhwm, kReceiveWater);
-  // Without it a ROUTER drops silently what it cannot deliver.
+  // Makes send() report a message that cannot be delivered, instead of dropping it silently.
   socket.set(zmq::sockopt::router_mandatory, true);
   // A peer that chose its own routing id and comes back replaces its old connection.
   socket.set(zmq::sockopt::router_handover, true);
@@ -78,10 +78,10 @@ zmq::socket_t MakePublisher(zmq::context_t& context) {
   return socket;
 }
 
-// Tells which connection it is that has closed. ZeroMQ names it by its descriptor alone, and so
-// does what a connection brings; a descriptor is used again as soon as it is free. What happens to
-// descriptors is told in order, and a connection's beginning before its first message is there. So
-// whatever is told before that is read concerns those that had its descriptor before, or itself.
+// Finds out which peer's connection has closed. ZeroMQ names a closed connection by its descriptor
+// alone, and messages carry theirs; but a descriptor is reused as soon as it is free. ZeroMQ
+// reports the fate of descriptors in order, and the beginning of a connection before its first
+// message. So all reports up to that beginning concern earlier users of the descriptor.
 class Ends {
  public:
   Ends(zmq::context_t& context, zmq::socket_t& watched)
@@ -94,7 +94,7 @@ class Ends {
     const auto found = peers_.find(fd);
     if (found != peers_.end() && found->second == peer) return;
     ReadTold();
-    // Late words: somebody else may have the descriptor by now.
+    // A late message: another connection may have the descriptor by now.
     if (ended_.contains(peer)) return;
     if (open_.contains(fd)) {
       peers_[fd] = peer;
@@ -127,7 +127,7 @@ class Ends {
   void Note(uint16_t kind, int fd) {
     auto peer = peers_.extract(fd);
     if (kind == ZMQ_EVENT_ACCEPTED) {
-      // Whoever had the descriptor was replaced by another connection under its name, untold.
+      // A peer that reconnects under its own name replaces its old connection without a report.
       open_.insert(fd);
       return;
     }
@@ -149,13 +149,13 @@ class Ends {
   zmq::socket_t told_;
   std::unordered_set<int> open_;                // descriptors of connections
   std::unordered_map<int, std::string> peers_;  // by the descriptor of its connection, if heard
-  // Those that ended last; what they have brought may still be read.
+  // The connections that ended last; their messages may still be read.
   std::unordered_set<std::string> ended_;
   std::deque<std::string> in_order_;
   std::vector<std::string> closed_;
 };
 
-// Returns nullopt if nothing is there. `ends`, if there is one, learns whose it is.
+// Returns nullopt if nothing is there. Tells `ends`, unless it is null, who sent the message.
 std::optional<Received> TakeOne(zmq::socket_t& socket, Door door, Ends* ends) {
   zmq::message_t part;
   if (!socket.recv(part, zmq::recv_flags::dontwait)) return std::nullopt;
@@ -163,7 +163,7 @@ std::optional<Received> TakeOne(zmq::socket_t& socket, Door door, Ends* ends) {
   // The parts of a message arrive together, so that none of these waits.
   while (part.more()) {
     if (!socket.recv(part, zmq::recv_flags::none)) break;
-    // The ROUTER's own frame in front does not always say where it comes from.
+    // The ROUTER's own frame in front does not always carry the descriptor.
     const int fd = received.frames.empty() ? zmq_msg_get(part.handle(), ZMQ_SRCFD) : -1;
     if (ends != nullptr && fd >= 0) ends->Hear(fd, received.peer);
     if (received.frames.size() < kFramesKept) received.frames.push_back(part.to_string());
@@ -171,7 +171,7 @@ std::optional<Received> TakeOne(zmq::socket_t& socket, Door door, Ends* ends) {
   return received;
 }
 
-// What a peer on this host connects to where the broker binds every address.
+// Returns an address that a peer on this host can connect to, also where the broker binds all.
 std::string LocalEndpoint(std::string endpoint) {
   constexpr std::string_view kAnyAddress = "tcp://*:";
   if (endpoint.starts_with(kAnyAddress)) {

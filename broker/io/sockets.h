@@ -19,7 +19,7 @@ struct Endpoints {
   std::string event;
 };
 
-// Which of the broker's two ROUTERs a message came in by.
+// The broker's two ROUTERs.
 enum class Door { kClient, kWorker };
 
 struct Received {
@@ -30,9 +30,9 @@ struct Received {
 
 struct Arrivals {
   std::vector<Received> messages;
-  // Connections of workers that have closed: the peer did so, or its process is gone. What they had
-  // brought may still be among the messages, or come later. One that was never heard, or that ends
-  // without a word (a frozen or unplugged host), is not among them.
+  // Connections of workers that the peer has closed, or that ended with its process. Their messages
+  // may still be in `messages`, or come later. Left out: connections that were never heard, and
+  // those that fall silent without being closed (a frozen or unplugged host).
   std::vector<std::string> closed;
   bool stop = false;  // the stop descriptor is readable
 };
@@ -43,8 +43,8 @@ enum class SendResult {
   kFull,         // the peer does not take what it is sent
 };
 
-// Asks the broker that listens at `endpoint`, as a client. Throws Error{kBrokerUnavailable} if
-// there is no answer in time, or the error that is the answer.
+// Asks the broker that listens at `endpoint`, as a client. Throws Error{kBrokerUnavailable} without
+// an answer in time, or the error that the broker answers.
 Message AskBroker(const std::string& endpoint, const Message& request,
                   std::chrono::milliseconds timeout);
 
@@ -52,9 +52,8 @@ Message AskBroker(const std::string& endpoint, const Message& request,
 // used by its thread alone. Nothing in here blocks except Receive().
 class Sockets {
  public:
-  // Binds; a stale ipc socket file is replaced. A worker's connection that is dead silent is closed
-  // by us, but not before `lease`. Throws Error{kInvalidRequest} naming the endpoint that cannot be
-  // bound.
+  // Binds, replacing stale ipc socket files. Closes a worker's connection that has been dead silent
+  // for `lease` or longer. Throws Error{kInvalidRequest} naming the endpoint that cannot be bound.
   Sockets(const Endpoints& endpoints, std::chrono::milliseconds lease);
   ~Sockets();
 

@@ -15,8 +15,8 @@ namespace millrace::worker {
 struct LinkConnected {};
 using LinkEvent = std::variant<LinkConnected, Message>;
 
-// The worker's DEALER socket. Connects in the background and again after each loss; what is sent
-// while there is no connection is lost, and what was queued for a connection is lost with it, so
+// The worker's DEALER socket. Connects in the background, and again after each loss. Messages sent
+// while there is no connection are lost, and messages queued for a connection are lost with it, so
 // that a restarted broker gets no old news. Owned by the worker; used by the loop thread only.
 class BrokerLink final : public BrokerTransport {
  public:
@@ -27,9 +27,9 @@ class BrokerLink final : public BrokerTransport {
   void Send(const Message& message) override;
   void Reconnect() override;
 
-  // The next thing that has happened, or nullopt. Malformed messages are logged and left out.
+  // Returns the next event, or nullopt. Logs and skips malformed messages.
   std::optional<LinkEvent> Next();
-  // What to poll for input. Its descriptors tell of changes, not of states: poll only after Next()
+  // Adds the descriptors to poll for input. They signal changes, not states: poll only after Next()
   // has returned nullopt and HasInput() false.
   void AppendTo(std::vector<pollfd>& polled) const;
   bool HasInput() const;

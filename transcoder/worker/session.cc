@@ -19,14 +19,15 @@ using namespace std::chrono_literals;
 constexpr auto kRegisterPause = 1s;
 // At most five beats a second.
 constexpr auto kBeatSpacing = 200ms;
-// Until the broker has told its own.
+// Used until the broker has told its own.
 constexpr auto kFirstLeaseTime = 30s;
 constexpr auto kFirstBeatTime = 5s;
-// How long a worker that is about to leave waits for the broker to acknowledge its last reports,
-// and then its goodbye.
+// The patience of a leaving worker with the broker's acknowledgements of its last reports, and then
+// of its goodbye.
 constexpr auto kLastReportsPatience = 5s;
 constexpr auto kGoodbyePatience = 1s;
-// What one beat tells of inputs; the others' follows when it was answered. More than one has.
+// The most of `media` in one beat; that of other tasks follows when the beat was answered. One
+// input's media always fits.
 constexpr size_t kMaxBeatMediaBytes = kMaxBodyBytes / 4;
 constexpr size_t kRememberedQuestions = 256;
 constexpr size_t kRememberedEnds = 64;
@@ -61,7 +62,7 @@ void Session::OnConnected() {
 
 void Session::OnMessage(const Message& message) {
   try {
-    // What answers a question prolongs the lease, or not, before anything is done by it.
+    // An answer to a register or a beat may prolong the lease; its handler checks that first.
     const bool answers = message.type == message::kRegistered || message.type == message::kOrders;
     if (!answers) CheckLease();
     Dispatch(message);
@@ -150,7 +151,7 @@ void Session::OnAssign(const Message& message) {
     LogInfo("assigned", {{"task", lease.task}, {"fence", lease.fence}, {"job", assignment.job}});
     host_.Start(assignment);
   } catch (const Error& error) {
-    // A broker of another version. Unless it is told, it repeats the assignment for ever.
+    // A broker of another version, which would repeat the assignment for ever.
     OnFailed(lease, {.error = error, .usage = {}, .log_tail = {}});
   }
   Failpoint("worker.after_assign");
@@ -198,7 +199,7 @@ void Session::OnErrorReply(const Message& message) {
   LogWarning("the broker refused a message",
              {{"code", error.traits().name}, {"detail", error.what()}});
   Held* held = FindReport(message.id);
-  // What the broker cannot do now is repeated; what it cannot understand never gets better.
+  // A report that the broker cannot take now is repeated; one that it cannot understand is not.
   if (held == nullptr || error.code() != ErrorCode::kProtocolError) return;
   const Lease lease = held->lease;
   host_.Discard(lease);

@@ -27,7 +27,7 @@ class BrokerTransport {
   virtual void Reconnect() = 0;
 };
 
-// What a worker says of itself when it registers.
+// The worker's description of itself when it registers.
 struct WorkerFacts {
   std::string name;
   std::string instance;  // a fresh id of each start
@@ -40,8 +40,8 @@ struct WorkerFacts {
   nlohmann::json versions;
 };
 
-// The worker's side of docs/protocol.md: decides what is said to the broker and what is ordered of
-// the task host. Knows no socket, process or file; time comes from the clock given to it. Owned by
+// The worker's side of docs/protocol.md: decides what to tell the broker and what to order of the
+// task host. Knows no socket, process or file; time comes from the clock given to it. Owned by
 // the worker; used by the loop thread only.
 //
 //             assign              end of the run               ack, lease_lost
@@ -57,18 +57,18 @@ class Session final : public TaskEvents {
   Session(WorkerFacts facts, std::chrono::milliseconds drain_timeout, const Clock& clock,
           BrokerTransport& transport, TaskHost& host);
 
-  // The transport has a (new) connection.
+  // Call it when the transport has a (new) connection.
   void OnConnected();
-  // Malformed messages are logged and change nothing.
+  // Takes a message of the broker. Logs a malformed one, which changes nothing.
   void OnMessage(const Message& message);
   // Does what is due. Call it after each batch of events and at NextDeadline().
   void Tick();
   MonotonicTime NextDeadline() const;
 
-  // Takes nothing new, lets the running tasks finish within the drain timeout, then leaves.
-  // Called once more: stops them at once; and once more: leaves whatever has not been said.
+  // Takes nothing new, lets the running tasks finish within the drain timeout, then leaves. The
+  // second call stops them at once; the third leaves without waiting for the broker.
   void Drain();
-  // Nothing is left to do or say.
+  // Returns true once nothing is left to do or say.
   bool left() const { return state_ == State::kLeft; }
 
   void OnStarted(const Lease& lease) override;
@@ -137,8 +137,8 @@ class Session final : public TaskEvents {
   void EndProbe(const message::Probed& answer);
 
   MonotonicTime BeatDue() const;
-  // First in whatever comes from outside: a worker that was frozen for longer than its lease must
-  // not act upon anything, nor report anything, that it did under it.
+  // Call it before acting on anything from outside: a worker that was frozen for longer than its
+  // lease must neither act under it nor report what it did under it.
   void CheckLease();
   void OnLeaseOver();
   void CheckDrain();

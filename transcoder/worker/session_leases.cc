@@ -8,8 +8,8 @@
 #include "core/base/log.h"
 #include "transcoder/worker/session.h"
 
-// What happens to the leases of a session; what is said between it and the broker, and when, is in
-// session.cc.
+// The leases of a session: how each runs, is reported and ends. session.cc has the conversation
+// with the broker and its timing.
 
 namespace millrace::worker {
 namespace {
@@ -104,15 +104,14 @@ void Session::EndProbe(const message::Probed& answer) {
 
 void Session::Cancel(const Lease& lease) {
   Held* held = Find(lease);
-  // Nothing of it is here: the broker asks until it is told so.
+  // The broker repeats the order for a lease that is not held here until it is told so.
   if (held == nullptr) return SendReleased(lease, StopReason::kCancelled);
   if (held->stage == Stage::kRunning) return StopRun(*held, StopReason::kCancelled);
   if (held->stage == Stage::kStopping) {
     if (held->reason == StopReason::kDraining) held->reason = StopReason::kCancelled;
     return;
   }
-  // The end of the run and the order crossed. The broker had not heard of the end: it would not
-  // have ordered otherwise.
+  // The report of the end and the order crossed: the broker would not have ordered had it known.
   if (held->report.type == message::kReleased) return;
   host_.Discard(lease);
   held->reason = StopReason::kCancelled;
@@ -121,7 +120,7 @@ void Session::Cancel(const Lease& lease) {
 
 void Session::Lose(const Lease& lease) {
   Held* held = Find(lease);
-  // A report on its way gets an answer of its own, which may well be that it was in time.
+  // A report on its way gets an answer of its own: it may have been in time.
   if (held == nullptr || held->stage == Stage::kReporting) return;
   LogWarning("the lease is lost", ToJson(lease));
   StopRun(*held, StopReason::kLost);

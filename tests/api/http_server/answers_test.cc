@@ -1,4 +1,4 @@
-// What a handler can answer, and what clients then see.
+// Answers of handlers, as clients see them.
 
 #include <fcntl.h>
 

@@ -1,4 +1,4 @@
-// What was measured to go wrong in Pistache 0.0.5 as it is, and must not go wrong here.
+// Faults that were measured in Pistache 0.0.5 as it is, and must not happen here.
 
 #include <sys/resource.h>
 

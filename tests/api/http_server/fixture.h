@@ -78,7 +78,7 @@ class HeldAnswers {
   std::vector<ResponderPtr> held_;
 };
 
-// What an upload's sink saw.
+// A record of the calls of an upload's sink.
 struct SinkLog {
   std::mutex mutex;
   std::string data;

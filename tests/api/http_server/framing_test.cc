@@ -1,4 +1,4 @@
-// Where a request begins and ends: a literal request, its literal reply.
+// The bounds of a request on its connection: a literal request, its literal reply.
 
 #include "tests/api/http_server/fixture.h"
 

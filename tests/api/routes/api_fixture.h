@@ -70,7 +70,7 @@ class ApiTest : public testing::Test {
     return nlohmann::json::parse(Put("/v1/uploads/clip.mp4", bytes).body).at("id");
   }
 
-  // What the broker tells of a job that has come into a state, or further.
+  // Publish as the broker does: a job came into a state; it made progress.
   void PublishEvent(const std::string& job_id, int64_t seq, const std::string& state) {
     broker_.Publish(
         topic::kJob,

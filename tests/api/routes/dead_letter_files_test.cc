@@ -4,7 +4,7 @@
 
 #include "tests/api/routes/dead_letter_fixture.h"
 
-// What a dead letter's folder holds, as downloads.
+// Downloads from a dead letter's folder.
 
 namespace millrace::api {
 namespace {

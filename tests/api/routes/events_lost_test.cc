@@ -147,7 +147,7 @@ TEST_F(ApiEventsTest, AsksABrokerForFewJobsAtOnceHoweverManyAreFollowed) {
         fmt::format("GET /v1/jobs/{}/events HTTP/1.1\r\nHost: x\r\n\r\n", NewJobId()));
     EXPECT_EQ(clients.back().ReadHead().status, 200);
   }
-  // What is not answered is asked again and again, but nothing else.
+  // The api repeats the requests that are not answered, and makes no others.
   mute_ = true;
   const size_t before = broker_.Requests(message::kEvents).size();
   broker_.Request(message::kEvents, before + 20);

@@ -22,7 +22,7 @@ class ApiIdempotencyTest : public ApiTest {
   RawReply Submit(const std::string& body, const std::string& key_field) {
     return Ask(PostText("/v1/jobs", body, "Idempotency-Key: " + key_field + "\r\n"));
   }
-  // What the broker was told with the submission that came as the `nth`.
+  // Returns the body of the `nth` submission that the broker received.
   nlohmann::json Told(size_t nth) { return broker_.Request(message::kSubmit, nth); }
 
   const std::string upload_ = Upload("hello");

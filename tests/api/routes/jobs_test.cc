@@ -159,7 +159,7 @@ TEST_F(ApiJobsTest, SaysThatThereIsNoSuchJob) {
   });
   ExpectProblem(Get(path_), 404, "job_not_found");
   ExpectProblem(Get(path_, "Prefer: wait=60\r\n"), 404, "job_not_found");
-  // What is no id needs no broker.
+  // The api refuses a text that is no id without asking the broker.
   broker_.Stop();
   ExpectProblem(Get("/v1/jobs/nonsense"), 404, "job_not_found");
 }
