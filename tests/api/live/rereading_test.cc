@@ -13,7 +13,7 @@ using testing::UnorderedElementsAre;
 
 using Followed = std::map<std::string, int>;
 
-TEST(Rereading, TakesTurns) {
+TEST(Rereading, ReadsAllJobsInTurn) {
   const Followed jobs = {{"a", 0}, {"b", 0}, {"c", 0}};
   Rereading rereading;
   std::vector<std::string> turn;
@@ -46,7 +46,7 @@ TEST(Rereading, HurriesThroughAWholeTurnThatBeginsAfterwards) {
   EXPECT_THAT(read, UnorderedElementsAre("a", "b", "a", "b", "c"));
 }
 
-TEST(Rereading, PutsNothingOffHoweverOftenItIsHurried) {
+TEST(Rereading, DelaysNothingThatIsDueWhenItIsHurriedRepeatedly) {
   const Followed jobs = {{"a", 0}, {"b", 0}, {"c", 0}};
   Rereading rereading;
   std::vector<std::string> read;

@@ -245,7 +245,7 @@ TEST_F(ApiDeadLetterFilesTest, PassesOnThatThereIsNoSuchLetter) {
   }
 }
 
-TEST(DeadLetterFiles, TellNobodyWhereTheyAre) {
+TEST(DeadLetterFiles, RevealNoPathToClients) {
   const std::string secret(5000, 's');  // longer than a path may be: it cannot be looked for
   try {
     DeadLetterFiles files("/srv/" + secret);

@@ -47,7 +47,7 @@ TEST_F(ApiIdempotencyTest, TakesBothFormsOfAKeyForTheSame) {
   EXPECT_EQ(Told(2)["idempotency_key"], Told(1)["idempotency_key"]);
 }
 
-TEST_F(ApiIdempotencyTest, KnowsABodyAgainHoweverItIsWritten) {
+TEST_F(ApiIdempotencyTest, GivesEqualBodiesOneFingerprint) {
   ASSERT_EQ(Submit(BodyText(), "k").status, 202);
   const std::string again = R"({ "clip" : {"start_seconds":2.0e0},
       "outputs":[{"preset":"poster","name":"we\u0062"}],"input":{"upload":")" +
@@ -56,7 +56,7 @@ TEST_F(ApiIdempotencyTest, KnowsABodyAgainHoweverItIsWritten) {
   EXPECT_EQ(Told(2)["fingerprint"], Told(1)["fingerprint"]);
 }
 
-TEST_F(ApiIdempotencyTest, TellsBodiesApartThatDiffer) {
+TEST_F(ApiIdempotencyTest, GivesDifferentBodiesDifferentFingerprints) {
   ASSERT_EQ(Submit(BodyText(), "k").status, 202);
   for (const auto& [pointer, value] : std::vector<std::pair<std::string, nlohmann::json>>{
            {"/clip/start_seconds", 2.5}, {"/clip", nullptr}, {"/force", false}}) {

@@ -26,7 +26,7 @@ TEST_F(PeerBookTest, KnowsEachInstanceByTheConnectionThatItWasLastHeardOn) {
   EXPECT_EQ(book_.Find("ins_c"), nullptr);
 }
 
-TEST_F(PeerBookTest, TellsWhoHasNoConnectionAnyMore) {
+TEST_F(PeerBookTest, SaysWhenThePeerOfAMessageHasGone) {
   book_.Learn("ins_a", "peer1", now_);
   book_.Learn("ins_b", "peer1", now_);
   book_.Learn("ins_c", "peer2", now_);
@@ -37,7 +37,7 @@ TEST_F(PeerBookTest, TellsWhoHasNoConnectionAnyMore) {
   EXPECT_THAT(book_.Close("peer9", now_), IsEmpty());
 }
 
-TEST_F(PeerBookTest, AWorkerThatIsBackOnAnotherConnectionIsNotGoneWithTheFirst) {
+TEST_F(PeerBookTest, KeepsAWorkerThatIsBackOnAnotherConnection) {
   book_.Learn("ins_a", "peer1", now_);
   book_.Learn("ins_a", "peer2", now_);
   EXPECT_THAT(book_.Close("peer1", now_), IsEmpty());
@@ -48,7 +48,7 @@ TEST_F(PeerBookTest, AWorkerThatIsBackOnAnotherConnectionIsNotGoneWithTheFirst) 
   EXPECT_THAT(book_.Close("peer2", now_), ElementsAre("ins_a"));
 }
 
-TEST_F(PeerBookTest, NobodyIsLateForLong) {
+TEST_F(PeerBookTest, ForgetsClosedConnectionsAfterAWhile) {
   book_.Learn("ins_a", "peer1", now_);
   book_.Close("peer1", now_);
   now_ += std::chrono::minutes(4);
@@ -59,7 +59,7 @@ TEST_F(PeerBookTest, NobodyIsLateForLong) {
   EXPECT_TRUE(book_.IsConnected("ins_a"));
 }
 
-TEST_F(PeerBookTest, ForgetsWhoHasLongBeenSilent) {
+TEST_F(PeerBookTest, ForgetsInstancesThatHaveLongBeenSilent) {
   book_.Learn("ins_a", "peer1", now_);
   now_ += std::chrono::minutes(31);
   book_.Learn("ins_b", "peer2", now_);

@@ -60,7 +60,7 @@ TEST_F(ProgressLogTest, IgnoresATornLastLineAndWhatItCannotRead) {
   EXPECT_THAT(Shown(), ElementsAre(Pair(job_.id, 10)));
 }
 
-TEST_F(ProgressLogTest, StaysSmall) {
+TEST_F(ProgressLogTest, CompactsItsFileAsItGrows) {
   ProgressLog log(file_);
   log.ShownOf({job_});
   for (int i = 0; i < 60'000; ++i) {
@@ -81,7 +81,7 @@ TEST_F(ProgressLogTest, MakesUpForWhatCouldNotBeWritten) {
   EXPECT_THAT(Shown(), ElementsAre(Pair(job_.id, 10)));
 }
 
-TEST_F(ProgressLogTest, IsNoErrorWhereItCannotBeWritten) {
+TEST_F(ProgressLogTest, WarnsOnceWhenItsFileCannotBeWritten) {
   std::ofstream(dir_.path() / "run") << "a file where the folder should be";
   ProgressLog log(file_);
   EXPECT_THAT(log.ShownOf({job_}), IsEmpty());

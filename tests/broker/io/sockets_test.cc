@@ -104,7 +104,7 @@ TEST_F(SocketsTest, DoesNotTakeTheEndOfAnUnheardConnectionForThatOfTheNext) {
   EXPECT_THAT(closed_, IsEmpty());
 }
 
-TEST_F(SocketsTest, LateMessagesOfAClosedConnectionHideNotTheEndOfTheNext) {
+TEST_F(SocketsTest, NoticesAClosedConnectionAlthoughTheOneBeforeHasLateMessages) {
   std::optional<ScriptedPeer> first(std::in_place, door_);
   first->Send("register", json::object());
   ReceiveMessages(1);
