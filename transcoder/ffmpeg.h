@@ -20,6 +20,7 @@ extern "C" {
 #include <string_view>
 
 #include "core/base/error.h"
+#include "transcoder/ffmpeg_version.h"
 
 namespace millrace::encode {
 

@@ -31,8 +31,7 @@ nlohmann::json ContextOf(const AVStream& stream, const StreamTally& tally,
 }
 
 bool HasEncryptionData(const AVStream& stream) {
-  size_t bytes = 0;
-  return av_stream_get_side_data(&stream, AV_PKT_DATA_ENCRYPTION_INIT_INFO, &bytes) != nullptr;
+  return !FindSideData(stream, AV_PKT_DATA_ENCRYPTION_INIT_INFO).empty();
 }
 
 const char* KindOf(const AVStream& stream) {

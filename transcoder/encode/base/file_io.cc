@@ -94,7 +94,7 @@ void FileIo::Keep(const uint8_t* buffer, size_t size) {
   if (at < head_.size()) std::memcpy(&head_[at], buffer, std::min(size, head_.size() - at));
 }
 
-int FileIo::Write(void* opaque, uint8_t* buffer, int size) {
+int FileIo::Write(void* opaque, WrittenByte* buffer, int size) {
   auto& self = *static_cast<FileIo*>(opaque);
   const auto bytes = static_cast<size_t>(size);
   if (self.offset_ < self.position()) {

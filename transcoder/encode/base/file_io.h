@@ -44,7 +44,7 @@ class FileIo {
 
  private:
   static int Read(void* opaque, uint8_t* buffer, int size);
-  static int Write(void* opaque, uint8_t* buffer, int size);
+  static int Write(void* opaque, WrittenByte* buffer, int size);
   static int64_t Seek(void* opaque, int64_t offset, int whence);
   void MakeContext(Mode mode);
   bool Put(const uint8_t* buffer, size_t size);

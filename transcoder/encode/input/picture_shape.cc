@@ -60,10 +60,9 @@ Orientation OrientationFromMatrix(const int32_t* matrix) {
 }
 
 Orientation OrientationOf(const AVStream& stream) {
-  size_t bytes = 0;
-  const uint8_t* data = av_stream_get_side_data(&stream, AV_PKT_DATA_DISPLAYMATRIX, &bytes);
-  if (data == nullptr || bytes < 9 * sizeof(int32_t)) return {};
-  return OrientationFromMatrix(static_cast<const int32_t*>(static_cast<const void*>(data)));
+  const std::span<const uint8_t> data = FindSideData(stream, AV_PKT_DATA_DISPLAYMATRIX);
+  if (data.size() < 9 * sizeof(int32_t)) return {};
+  return OrientationFromMatrix(static_cast<const int32_t*>(static_cast<const void*>(data.data())));
 }
 
 DisplaySize DisplaySizeOf(PictureSize coded, AVRational sample_aspect_ratio,

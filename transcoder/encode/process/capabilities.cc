@@ -37,7 +37,7 @@ FramePtr GreyPicture() {
 
 FramePtr Silence(const AVCodec& encoder) {
   FramePtr frame = MakeFrame();
-  frame->format = encoder.sample_fmts != nullptr ? encoder.sample_fmts[0] : AV_SAMPLE_FMT_FLTP;
+  frame->format = PreferredSampleFormat(encoder);
   frame->sample_rate = 48000;
   frame->nb_samples = FrameSizeOf(encoder, frame->sample_rate);
   frame->pts = 0;

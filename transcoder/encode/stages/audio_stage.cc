@@ -15,25 +15,24 @@ namespace {
 constexpr double kToleratedDriftSeconds = 0.03;
 
 int NearestRate(const AVCodec& encoder, int wanted) {
-  if (encoder.supported_samplerates == nullptr) return wanted;
-  int best = encoder.supported_samplerates[0];
-  for (const int* each = encoder.supported_samplerates; *each != 0; ++each) {
-    const int distance = std::abs(*each - wanted);
+  const std::span<const int> rates = SampleRatesOf(encoder);
+  if (rates.empty()) return wanted;
+  int best = rates.front();
+  for (const int each : rates) {
+    const int distance = std::abs(each - wanted);
     const int best_distance = std::abs(best - wanted);
     // Of two equally near ones the higher loses nothing.
-    if (distance < best_distance || (distance == best_distance && *each > best)) best = *each;
+    if (distance < best_distance || (distance == best_distance && each > best)) best = each;
   }
   return best;
 }
 
 ChannelLayout LayoutFor(const AVCodec& encoder, const ChannelLayout& input, int channels) {
-  if (encoder.ch_layouts != nullptr) {
-    for (const AVChannelLayout* each = encoder.ch_layouts; each->nb_channels != 0; ++each) {
-      if (av_channel_layout_compare(each, &input.get()) == 0) return input;
-    }
+  const std::span<const AVChannelLayout> layouts = ChannelLayoutsOf(encoder);
+  for (const AVChannelLayout& each : layouts) {
+    if (av_channel_layout_compare(&each, &input.get()) == 0) return input;
   }
-  return channels == input.channels() && encoder.ch_layouts == nullptr ? input
-                                                                       : ChannelLayout(channels);
+  return channels == input.channels() && layouts.empty() ? input : ChannelLayout(channels);
 }
 
 int MaxChannels(const AVCodec& encoder) { return encoder.id == AV_CODEC_ID_MP3 ? 2 : 8; }
@@ -59,8 +58,7 @@ void AudioStage::Rebuild(const AVFrame& frame) {
   if (rate_ == 0) ChooseOutput(frame);
   // first_pts makes the track start at 0; async puts in silence for what is missing.
   const char* begin = shape_.rate == 0 ? ":first_pts=0" : "";
-  const AVSampleFormat format =
-      encoder_.sample_fmts != nullptr ? encoder_.sample_fmts[0] : AV_SAMPLE_FMT_FLTP;
+  const AVSampleFormat format = PreferredSampleFormat(encoder_);
   graph_.emplace(FilterGraph::ForAudio(
       frame, frame.time_base,
       fmt::format("aresample=async=1:min_hard_comp={}{}:osr={}:ochl={}:osf={},"
@@ -86,7 +84,7 @@ void AudioStage::Push(FramePtr frame) {
   // In units of samples, so that nothing is lost to a coarse time base on the way.
   const AVRational samples{1, frame->sample_rate};
   frame->pts = av_rescale_q(frame->pts, frame->time_base, samples);
-  frame->pkt_duration = frame->nb_samples;
+  DurationOf(*frame) = frame->nb_samples;
   frame->time_base = samples;
   if (!graph_ || frame->sample_rate != shape_.rate || frame->format != shape_.format ||
       av_channel_layout_compare(&frame->ch_layout, &shape_.layout.get()) != 0) {

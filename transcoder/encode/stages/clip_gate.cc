@@ -36,7 +36,7 @@ std::vector<FramePtr> VideoGate::Pass(FramePtr frame) {
   frame->pts -= origin_;
   if (frame->pts < 0) {
     // Of unknown length, it lasts until the next one comes.
-    reaches_start_ = frame->pkt_duration <= 0 || frame->pts + frame->pkt_duration > 0;
+    reaches_start_ = DurationOf(*frame) <= 0 || frame->pts + DurationOf(*frame) > 0;
     frame->pts = 0;
     held_ = begun_ ? nullptr : std::move(frame);
     return through;
@@ -45,8 +45,8 @@ std::vector<FramePtr> VideoGate::Pass(FramePtr frame) {
   held_.reset();
   begun_ = true;
   if (end_ && frame->pts >= *end_) return through;
-  if (end_ && frame->pkt_duration > 0) {
-    frame->pkt_duration = std::min(frame->pkt_duration, *end_ - frame->pts);
+  if (end_ && DurationOf(*frame) > 0) {
+    DurationOf(*frame) = std::min(DurationOf(*frame), *end_ - frame->pts);
   }
   through.push_back(std::move(frame));
   return through;

@@ -21,8 +21,7 @@ std::shared_ptr<TrackFormat> CopyRoute::FormatOf(const AVStream& stream) {
   }
   format->time_base = stream.time_base;
   format->frame_rate = stream.avg_frame_rate;
-  for (int i = 0; i < stream.nb_side_data; ++i) {
-    const AVPacketSideData& data = stream.side_data[i];
+  for (const AVPacketSideData& data : SideDataOf(stream)) {
     format->side_data.emplace_back(data.type,
                                    std::vector<uint8_t>(data.data, data.data + data.size));
   }

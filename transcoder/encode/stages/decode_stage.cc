@@ -18,11 +18,12 @@ CodecPtr OpenDecoder(const AVStream& stream, const DecodeOptions& options) {
   decoder->thread_count = options.threads;
   decoder->thread_type = FF_THREAD_FRAME | FF_THREAD_SLICE;
   decoder->max_pixels = options.max_pixels;
+  KeepPositions(*decoder);
   Check(avcodec_open2(decoder.get(), codec, nullptr), "open the decoder", kNoDecoder);
   return decoder;
 }
 
-int64_t DurationOf(AVRational frame_rate, AVRational time_base) {
+int64_t PeriodOf(AVRational frame_rate, AVRational time_base) {
   if (frame_rate.num <= 0 || frame_rate.den <= 0) return 0;
   return av_rescale_q(1, av_inv_q(frame_rate), time_base);
 }
@@ -33,7 +34,7 @@ DecodeStage::DecodeStage(const AVStream& stream, AVRational frame_rate,
                          const DecodeOptions& options, PacketQueue& in,
                          std::vector<Sink<FramePtr>> out, StreamTally& tally)
     : time_base_(stream.time_base),
-      frame_duration_(DurationOf(frame_rate, stream.time_base)),
+      frame_duration_(PeriodOf(frame_rate, stream.time_base)),
       is_video_(stream.codecpar->codec_type == AVMEDIA_TYPE_VIDEO),
       cover_art_(options.cover_art),
       in_(in),
@@ -69,17 +70,17 @@ void DecodeStage::SetTime(AVFrame& frame) {
     frame.pts = expected_pts_ != AV_NOPTS_VALUE ? expected_pts_ : 0;
   }
   if (is_video_) {
-    if (frame.pkt_duration <= 0) frame.pkt_duration = frame_duration_;
+    if (DurationOf(frame) <= 0) DurationOf(frame) = frame_duration_;
   } else if (frame.sample_rate > 0) {
-    frame.pkt_duration = av_rescale_q(frame.nb_samples, {1, frame.sample_rate}, time_base_);
+    DurationOf(frame) = av_rescale_q(frame.nb_samples, {1, frame.sample_rate}, time_base_);
   }
   frame.time_base = time_base_;
-  expected_pts_ = frame.pts + std::max<int64_t>(frame.pkt_duration, 0);
+  expected_pts_ = frame.pts + std::max<int64_t>(DurationOf(frame), 0);
 }
 
 bool DecodeStage::Emit(FramePtr frame) {
   if (!frame) return true;
-  const int64_t end = av_rescale_q(frame->pts + std::max<int64_t>(frame->pkt_duration, 0),
+  const int64_t end = av_rescale_q(frame->pts + std::max<int64_t>(DurationOf(*frame), 0),
                                    time_base_, kMicroseconds);
   tally_.end_us.store(std::max(tally_.end_us.load(), end));
   tally_.kept_frames.fetch_add(1);
@@ -100,7 +101,7 @@ bool DecodeStage::Receive() {
     tally_.frames.fetch_add(1);
     SetTime(*frame);
     if (frame->decode_error_flags != 0 || (frame->flags & AV_FRAME_FLAG_CORRUPT) != 0) {
-      tally_.NoteError(ToSeconds(frame->pts, time_base_), frame->pkt_pos, "a damaged frame");
+      tally_.NoteError(ToSeconds(frame->pts, time_base_), PositionOf(*frame), "a damaged frame");
     }
     if (cover_art_) {
       if (!Emit(std::move(frame))) return false;
@@ -129,6 +130,7 @@ void DecodeStage::Run() {
       return;
     }
     CheckNotEncrypted(**packet);
+    NotePosition(**packet);
     Send(packet->get());
     if (!Receive()) return;
   }

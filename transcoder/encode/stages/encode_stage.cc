@@ -46,7 +46,7 @@ bool EncodeStage::Open(const AVFrame& first) {
 
 bool EncodeStage::SetTime(AVFrame& frame) {
   const int64_t duration =
-      av_rescale_q(std::max<int64_t>(frame.pkt_duration, 0), frame.time_base, encoder_->time_base);
+      av_rescale_q(std::max<int64_t>(DurationOf(frame), 0), frame.time_base, encoder_->time_base);
   frame.pts = av_rescale_q(frame.pts, frame.time_base, encoder_->time_base);
   frame.time_base = encoder_->time_base;
   if (video() == nullptr) return true;

@@ -198,6 +198,11 @@ const AVCodec& FindEncoder(VideoCodec codec) {
 }
 
 const AVCodec& FindEncoder(AudioCodec codec) {
+AVSampleFormat PreferredSampleFormat(const AVCodec& encoder) {
+  const std::span<const AVSampleFormat> formats = SampleFormatsOf(encoder);
+  return formats.empty() ? AV_SAMPLE_FMT_FLTP : formats.front();
+}
+
   switch (codec) {
     case AudioCodec::kAac:
       return FindByName("aac");

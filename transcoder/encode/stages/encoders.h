@@ -29,6 +29,9 @@ CodecPtr OpenVideoEncoder(const AVFrame& first, const VideoEncoderOptions& optio
 struct AudioEncoderOptions {
   AudioSpec spec;
   bool global_header = false;
+// The format of samples that an encoder names first.
+AVSampleFormat PreferredSampleFormat(const AVCodec& encoder);
+
 };
 CodecPtr OpenAudioEncoder(const AVFrame& first, const AudioEncoderOptions& options);
 

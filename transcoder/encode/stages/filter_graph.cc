@@ -60,11 +60,14 @@ FilterGraph FilterGraph::ForVideo(const AVFrame& first, AVRational time_base,
                                   const std::string& description) {
   AVRational aspect = first.sample_aspect_ratio;
   if (aspect.num <= 0 || aspect.den <= 0) aspect = {1, 1};
-  return FilterGraph(
-      "buffer",
+  std::string source =
       fmt::format("video_size={}x{}:pix_fmt={}:time_base={}/{}:pixel_aspect={}/{}", first.width,
-                  first.height, first.format, time_base.num, time_base.den, aspect.num, aspect.den),
-      "buffersink", description);
+                  first.height, first.format, time_base.num, time_base.den, aspect.num, aspect.den);
+  if constexpr (kFiltersNegotiateColours) {
+    source += fmt::format(":colorspace={}:range={}", static_cast<int>(first.colorspace),
+                          static_cast<int>(first.color_range));
+  }
+  return FilterGraph("buffer", source, "buffersink", description);
 }
 
 FilterGraph FilterGraph::ForAudio(const AVFrame& first, AVRational time_base,
@@ -83,7 +86,7 @@ void FilterGraph::Push(FramePtr frame) {
     Check(av_buffersrc_close(source_, end_pts_, 0), "end a filter graph");
     return;
   }
-  end_pts_ = frame->pts + std::max<int64_t>(frame->pkt_duration, 0);
+  end_pts_ = frame->pts + std::max<int64_t>(DurationOf(*frame), 0);
   Check(av_buffersrc_add_frame_flags(source_, frame.get(), 0), "filter a frame");
 }
 

@@ -17,7 +17,7 @@ class FilterGraph {
                               const std::string& description);
 
   // Null flushes: afterwards Pull gives what was held back, then null. The time ends where the last
-  // frame does, so its `pkt_duration` must be in the time base of its `pts`.
+  // frame does, so its duration must be in the time base of its `pts`.
   void Push(FramePtr frame);
   // Null if there is nothing (yet).
   FramePtr Pull();

@@ -122,7 +122,7 @@ void MuxStage::AddTrack(size_t index) {
   stream.sample_aspect_ratio = stream.codecpar->sample_aspect_ratio;
   stream.disposition = AV_DISPOSITION_DEFAULT;
   for (const auto& [kind, bytes] : track.format->side_data) {
-    uint8_t* copy = av_stream_new_side_data(&stream, kind, bytes.size());
+    uint8_t* copy = NewSideData(stream, kind, bytes.size());
     if (copy == nullptr) encode::Check(AVERROR(ENOMEM), "add a track");
     std::memcpy(copy, bytes.data(), bytes.size());
   }

@@ -87,7 +87,7 @@ PictureFilter::Shape PictureFilter::ShapeOf(const AVFrame& frame) const {
           .matrix = frame.colorspace,
           .range = frame.color_range,
           // Once interlaced pictures were seen the filter stays: it lets the others pass.
-          .deinterlace = options_.interlaced || shape_.deinterlace || frame.interlaced_frame != 0};
+          .deinterlace = options_.interlaced || shape_.deinterlace || IsInterlaced(frame)};
 }
 
 std::string PictureFilter::DescribeScaling(const Shape& shape, bool tone_map, bool& resized) {
@@ -184,8 +184,8 @@ FramePtr PictureFilter::PullFrom(Graph& graph) const {
   FramePtr frame = graph.filters.Pull();
   if (!frame) return nullptr;
   frame->time_base = graph.filters.time_base();
-  frame->pkt_duration =
-      options_.fps ? 1 : av_rescale_q(frame->pkt_duration, graph.in_time_base, frame->time_base);
+  DurationOf(*frame) =
+      options_.fps ? 1 : av_rescale_q(DurationOf(*frame), graph.in_time_base, frame->time_base);
   TagOutput(*frame);
   return frame;
 }
@@ -200,7 +200,7 @@ FramePtr PictureFilter::Pull() {
 
 // What the filters made of RGB is tagged as what they were told to make; others keep their tags.
 void PictureFilter::TagOutput(AVFrame& frame) const {
-  frame.interlaced_frame = 0;
+  MarkProgressive(frame);
   frame.sample_aspect_ratio = {1, 1};
   if (options_.still_format != AV_PIX_FMT_NONE) return;
   frame.color_range = AVCOL_RANGE_MPEG;

@@ -32,7 +32,7 @@ class PictureFilter {
 
   // Null flushes.
   void Push(FramePtr frame);
-  // Null if there is nothing (yet). Frames keep their time in `pts`, `pkt_duration`, `time_base`.
+  // Null if there is nothing (yet). Frames carry their time in `pts`, `time_base` and DurationOf.
   FramePtr Pull();
   bool tone_mapped() const { return tone_mapped_; }
 
