@@ -10,6 +10,7 @@
 #include "api/routes/dead_letters.h"
 #include "api/routes/routes.h"
 #include "core/base/unique_fd.h"
+#include "core/model/traits.h"
 
 // Downloads from a dead letter's folder: the log, the input, any file. A purge does not cut off a
 // download that has begun: it holds the file open.
@@ -45,7 +46,7 @@ DeadLetterFiles FolderOf(const ApiContext& context, const nlohmann::json& letter
 std::string_view MediaTypeOf(std::string_view name) {
   if (name.ends_with(".json")) return "application/json";
   if (name.ends_with(".txt") || name.ends_with(".sh")) return kText;
-  if (name.ends_with(".mkv")) return "video/x-matroska";
+  if (name.ends_with(".mkv")) return MediaTypeOf(Container::kMkv, true);
   return kBytes;
 }
 

@@ -1,51 +1,38 @@
 #include "broker/dispatcher/encoders.h"
 
 #include <algorithm>
-#include <array>
+#include <span>
 #include <string_view>
 
 namespace millrace::broker {
 namespace {
 
-// The codecs that a worker may lack an encoder for, one bit each. Stream copy needs no encoder, and
-// every FFmpeg can encode still pictures.
-constexpr auto kVideo =
-    std::to_array({VideoCodec::kH264, VideoCodec::kHevc, VideoCodec::kVp9, VideoCodec::kAv1});
-constexpr auto kAudio = std::to_array({AudioCodec::kAac, AudioCodec::kOpus, AudioCodec::kMp3});
-
-uint32_t BitOf(VideoCodec codec) {
-  const auto found = std::ranges::find(kVideo, codec);
-  return found == kVideo.end() ? 0 : 1u << (found - kVideo.begin());
+// One bit for each codec that has to be encoded: a row of a table of traits with an encoder. Stream
+// copy needs none, and those of still pictures are part of every FFmpeg.
+template <typename Traits>
+uint32_t BitOf(std::span<const Traits> rows, std::string_view name) {
+  const auto row = std::ranges::find(rows, name, &Traits::name);
+  return row == rows.end() || row->encoder == nullptr ? 0 : 1u << (row - rows.begin());
 }
 
-uint32_t BitOf(AudioCodec codec) {
-  const auto found = std::ranges::find(kAudio, codec);
-  return found == kAudio.end() ? 0 : 1u << (kVideo.size() + (found - kAudio.begin()));
-}
-
-uint32_t BitOf(std::string_view name) {
-  for (const VideoCodec codec : kVideo) {
-    if (NameOf(codec) == name) return BitOf(codec);
-  }
-  for (const AudioCodec codec : kAudio) {
-    if (NameOf(codec) == name) return BitOf(codec);
-  }
-  return 0;
+uint32_t VideoBit(std::string_view name) { return BitOf(AllVideoCodecs(), name); }
+uint32_t AudioBit(std::string_view name) {
+  return BitOf(AllAudioCodecs(), name) << AllVideoCodecs().size();
 }
 
 }  // namespace
 
 EncoderSet EncoderSet::FromNames(const std::vector<std::string>& names) {
   EncoderSet set;
-  for (const std::string& name : names) set.bits_ |= BitOf(name);
+  for (const std::string& name : names) set.bits_ |= VideoBit(name) | AudioBit(name);
   return set;
 }
 
 EncoderSet EncoderSet::NeededFor(const EncodeSpec& spec) {
   EncoderSet set;
   for (const OutputSpec& output : spec.outputs) {
-    if (output.video) set.bits_ |= BitOf(output.video->codec);
-    if (output.audio) set.bits_ |= BitOf(output.audio->codec);
+    if (output.video) set.bits_ |= VideoBit(NameOf(output.video->codec));
+    if (output.audio) set.bits_ |= AudioBit(NameOf(output.audio->codec));
   }
   return set;
 }

@@ -3,6 +3,7 @@
 #include <array>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,6 +42,21 @@ class Fields {
     }
     Fail(key, "'" + *text + "' is not one of: " + known);
     return std::nullopt;
+  }
+
+  // The row of a table whose `name` is the value of a string member; null if there is none. An
+  // unknown name is an error that lists the known ones.
+  template <typename Row>
+  const Row* RowNamed(std::string_view key, std::span<const Row> rows) {
+    const std::optional<std::string> text = String(key);
+    if (!text) return nullptr;
+    std::string known;
+    for (const Row& row : rows) {
+      if (*text == row.name) return &row;
+      known += (known.empty() ? "" : ", ") + std::string(row.name);
+    }
+    Fail(key, "'" + *text + "' is not one of: " + known);
+    return nullptr;
   }
 
   void Fail(std::string_view key, std::string detail);

@@ -8,17 +8,13 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/model/traits.h"
 
 namespace millrace {
 
 // What is to be made of an input: the part of a job that the transcoder understands. The resolved
 // spec is frozen at submission: it names no preset that would have to be looked up later, and every
 // default that Millrace chooses is written into it. Plain values; compare, copy and send freely.
-
-enum class Container { kMp4, kWebm, kMkv, kM4a, kMp3, kOgg };
-enum class VideoCodec { kCopy, kH264, kHevc, kVp9, kAv1 };
-enum class AudioCodec { kCopy, kAac, kOpus, kMp3 };
-enum class ImageFormat { kJpeg, kPng };
 
 struct VideoSpec {
   VideoCodec codec = VideoCodec::kH264;
@@ -31,7 +27,7 @@ struct VideoSpec {
   std::optional<double> crf;
   std::optional<int64_t> bitrate_bps;
   // x264's names, from "ultrafast" to "veryslow"; for other encoders the nearest of their own.
-  std::string speed = "medium";
+  std::string speed{kDefaultSpeed};
   // The longest distance between keyframes in seconds of media; unset leaves it to the encoder.
   std::optional<double> gop_seconds;
   // Frames per second of a constant output rate; unset keeps the timestamps of the input.
@@ -112,18 +108,5 @@ EncodeSpec ParseEncodeSpec(const nlohmann::json& outputs, const nlohmann::json* 
 nlohmann::json ToJson(const EncodeSpec& spec);
 nlohmann::json ToJson(const OutputSpec& output);
 EncodeSpec SpecFromJson(const nlohmann::json& json);
-
-std::string_view NameOf(Container container);
-std::string_view NameOf(VideoCodec codec);
-std::string_view NameOf(AudioCodec codec);
-std::string_view NameOf(ImageFormat format);
-// The file name extension without a dot, e.g. "mp4", "jpg".
-std::string_view ExtensionOf(Container container);
-std::string_view ExtensionOf(ImageFormat format);
-// The media type for HTTP, e.g. "video/mp4"; `has_video` tells audio/webm from video/webm.
-std::string_view MediaTypeOf(Container container, bool has_video);
-std::string_view MediaTypeOf(ImageFormat format);
-bool CanCarry(Container container, VideoCodec codec);
-bool CanCarry(Container container, AudioCodec codec);
 
 }  // namespace millrace

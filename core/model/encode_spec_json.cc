@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <array>
 #include <cctype>
 #include <set>
 
@@ -9,72 +8,22 @@
 namespace millrace {
 namespace {
 
-constexpr auto kContainers =
-    std::to_array<std::pair<std::string_view, Container>>({{"mp4", Container::kMp4},
-                                                           {"webm", Container::kWebm},
-                                                           {"mkv", Container::kMkv},
-                                                           {"m4a", Container::kM4a},
-                                                           {"mp3", Container::kMp3},
-                                                           {"ogg", Container::kOgg}});
-constexpr auto kVideoCodecs =
-    std::to_array<std::pair<std::string_view, VideoCodec>>({{"h264", VideoCodec::kH264},
-                                                            {"hevc", VideoCodec::kHevc},
-                                                            {"vp9", VideoCodec::kVp9},
-                                                            {"av1", VideoCodec::kAv1},
-                                                            {"copy", VideoCodec::kCopy}});
-constexpr auto kAudioCodecs =
-    std::to_array<std::pair<std::string_view, AudioCodec>>({{"aac", AudioCodec::kAac},
-                                                            {"opus", AudioCodec::kOpus},
-                                                            {"mp3", AudioCodec::kMp3},
-                                                            {"copy", AudioCodec::kCopy}});
-constexpr auto kImageFormats = std::to_array<std::pair<std::string_view, ImageFormat>>(
-    {{"jpeg", ImageFormat::kJpeg}, {"png", ImageFormat::kPng}});
-constexpr auto kSpeeds =
-    std::to_array<std::pair<std::string_view, std::string_view>>({{"ultrafast", "ultrafast"},
-                                                                  {"superfast", "superfast"},
-                                                                  {"veryfast", "veryfast"},
-                                                                  {"faster", "faster"},
-                                                                  {"fast", "fast"},
-                                                                  {"medium", "medium"},
-                                                                  {"slow", "slow"},
-                                                                  {"slower", "slower"},
-                                                                  {"veryslow", "veryslow"}});
-
 constexpr double kMaxSeconds = 1e7;
 constexpr int64_t kMaxVideoBitrate = 400'000'000;
-
-double DefaultCrf(VideoCodec codec) {
-  switch (codec) {
-    case VideoCodec::kH264:
-      return 23;
-    case VideoCodec::kHevc:
-      return 26;
-    case VideoCodec::kVp9:
-      return 32;
-    case VideoCodec::kAv1:
-      return 35;
-    case VideoCodec::kCopy:
-      break;
-  }
-  return 0;
-}
-
-double HighestCrf(VideoCodec codec) {
-  return codec == VideoCodec::kVp9 || codec == VideoCodec::kAv1 ? 63 : 51;
-}
 
 VideoSpec ParseVideo(const nlohmann::json& json, const std::string& pointer,
                      std::vector<FieldError>& errors) {
   Fields fields(json, pointer, errors);
   VideoSpec video;
-  const auto codec = fields.OneOf("codec", kVideoCodecs);
+  const VideoCodecTraits* named = fields.RowNamed("codec", AllVideoCodecs());
   if (fields.Raw("codec") == nullptr) fields.Fail("codec", "is required");
-  video.codec = codec.value_or(VideoCodec::kH264);
+  const VideoCodecTraits& codec = named != nullptr ? *named : TraitsOf(VideoCodec::kH264);
+  video.codec = codec.codec;
   video.width_px = fields.Integer("width", 2, kMaxDimensionPx);
   video.height_px = fields.Integer("height", 2, kMaxDimensionPx);
-  video.crf = fields.Number("crf", 0, HighestCrf(video.codec));
+  video.crf = fields.Number("crf", 0, codec.max_crf);
   video.bitrate_bps = fields.Integer("bitrate", 1'000, kMaxVideoBitrate);
-  video.speed = fields.OneOf("speed", kSpeeds).value_or("medium");
+  if (const SpeedTraits* speed = fields.RowNamed("speed", AllSpeeds())) video.speed = speed->name;
   video.gop_seconds = fields.Number("gop_seconds", 0.01, 600);
   video.fps = fields.Number("fps", 0.01, 1000);
   fields.RefuseOthers();
@@ -84,34 +33,39 @@ VideoSpec ParseVideo(const nlohmann::json& json, const std::string& pointer,
       if (fields.Raw(key) != nullptr) fields.Fail(key, "has no meaning with codec copy");
     }
   } else if (!video.crf && !video.bitrate_bps) {
-    video.crf = DefaultCrf(video.codec);
+    video.crf = codec.default_crf;
   }
   return video;
 }
 
+// "8000, 12000 or 48000"
+std::string Listed(std::span<const int> numbers) {
+  std::string text;
+  for (const int number : numbers) {
+    if (!text.empty()) text += number == numbers.back() ? " or " : ", ";
+    text += std::to_string(number);
+  }
+  return text;
+}
+
 void CheckSampleRate(const AudioSpec& audio, Fields& fields) {
-  static const std::set<int> kOpusRates = {8000, 12000, 16000, 24000, 48000};
-  static const std::set<int> kMp3Rates = {8000,  11025, 12000, 16000, 22050,
-                                          24000, 32000, 44100, 48000};
-  if (!audio.sample_rate_hz) return;
-  if (audio.codec == AudioCodec::kOpus && !kOpusRates.contains(*audio.sample_rate_hz)) {
-    fields.Fail("sample_rate", "opus takes 8000, 12000, 16000, 24000 or 48000");
-  }
-  if (audio.codec == AudioCodec::kMp3 && !kMp3Rates.contains(*audio.sample_rate_hz)) {
-    fields.Fail("sample_rate", "mp3 takes 8000 to 48000 in its fixed steps");
-  }
+  const AudioCodecTraits& codec = TraitsOf(audio.codec);
+  const auto rates = codec.sample_rates_hz;
+  if (!audio.sample_rate_hz || rates.empty()) return;
+  if (std::ranges::find(rates, *audio.sample_rate_hz) != rates.end()) return;
+  fields.Fail("sample_rate", std::string(codec.name) + " takes " + Listed(rates));
 }
 
 AudioSpec ParseAudio(const nlohmann::json& json, const std::string& pointer,
                      std::vector<FieldError>& errors) {
   Fields fields(json, pointer, errors);
   AudioSpec audio;
-  const auto codec = fields.OneOf("codec", kAudioCodecs);
+  const AudioCodecTraits* named = fields.RowNamed("codec", AllAudioCodecs());
   if (fields.Raw("codec") == nullptr) fields.Fail("codec", "is required");
-  audio.codec = codec.value_or(AudioCodec::kAac);
+  const AudioCodecTraits& codec = named != nullptr ? *named : TraitsOf(AudioCodec::kAac);
+  audio.codec = codec.codec;
   audio.bitrate_bps = fields.Integer("bitrate", 6'000, 1'024'000);
-  const int64_t most_channels = audio.codec == AudioCodec::kMp3 ? 2 : 8;
-  if (const auto channels = fields.Integer("channels", 1, most_channels)) {
+  if (const auto channels = fields.Integer("channels", 1, codec.max_channels)) {
     audio.channels = static_cast<int>(*channels);
   }
   if (const auto rate = fields.Integer("sample_rate", 8'000, 96'000)) {
@@ -132,7 +86,9 @@ ThumbnailSpec ParseThumbnails(const nlohmann::json& json, const std::string& poi
   Fields fields(json, pointer, errors);
   ThumbnailSpec thumbnails;
   thumbnails.count = static_cast<int>(fields.Integer("count", 1, kMaxThumbnails).value_or(1));
-  thumbnails.format = fields.OneOf("format", kImageFormats).value_or(ImageFormat::kJpeg);
+  if (const ImageFormatTraits* named = fields.RowNamed("format", AllImageFormats())) {
+    thumbnails.format = named->format;
+  }
   thumbnails.width_px = fields.Integer("width", 2, kMaxDimensionPx);
   thumbnails.height_px = fields.Integer("height", 2, kMaxDimensionPx);
   thumbnails.at_seconds = fields.Number("at_seconds", 0, kMaxSeconds);
@@ -189,7 +145,9 @@ OutputSpec ParseOutput(const nlohmann::json& json, const std::string& pointer,
     fields.Fail("name", "is required");
   }
   output.preset = fields.String("preset", 64).value_or("");
-  output.container = fields.OneOf("container", kContainers);
+  if (const ContainerTraits* named = fields.RowNamed("container", AllContainers())) {
+    output.container = named->container;
+  }
   if (const auto* video = fields.Raw("video")) {
     output.video = ParseVideo(*video, fields.PointerTo("video"), errors);
   }

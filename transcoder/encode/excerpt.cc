@@ -29,7 +29,8 @@ bool MatroskaTakes(const AVStream& stream) {
   const AVMediaType kind = stream.codecpar->codec_type;
   if (kind != AVMEDIA_TYPE_VIDEO && kind != AVMEDIA_TYPE_AUDIO) return false;
   if (IsAttachedPicture(stream)) return false;
-  const AVOutputFormat* matroska = av_guess_format("matroska", nullptr, nullptr);
+  const AVOutputFormat* matroska =
+      av_guess_format(TraitsOf(Container::kMkv).muxer, nullptr, nullptr);
   const AVCodecID codec = stream.codecpar->codec_id;
   if (matroska == nullptr) return false;
   if (avformat_query_codec(matroska, codec, FF_COMPLIANCE_NORMAL) == 1) return true;
@@ -194,7 +195,7 @@ OutputFile CutExcerpt(InputFile& input, const ExcerptSpec& wanted, const std::st
   struct stat facts {};
   if (stat(path.c_str(), &facts) != 0) ThrowStorageError("look at " + path, errno);
   file.bytes = facts.st_size;
-  file.media_type = "video/x-matroska";
+  file.media_type = MediaTypeOf(Container::kMkv, true);
   return file;
 }
 

@@ -28,23 +28,12 @@ bool IsInterlaced(const AVStream& stream) {
   }
 }
 
-// Relative costs of one second of an output, for the percentage only.
+// Of one second of an output, relative to others; for the percentage only.
 double CostOf(const OutputSpec& output) {
   if (!output.video) return 1;
-  switch (output.video->codec) {
-    case VideoCodec::kCopy:
-      return 0.5;
-    case VideoCodec::kH264:
-      break;
-    case VideoCodec::kHevc:
-      return 60;
-    case VideoCodec::kVp9:
-      return 60;
-    case VideoCodec::kAv1:
-      return 50;
-  }
-  const double pixels = output.video->height_px.value_or(1080) / 1080.0;
-  return 5 + 20 * pixels * pixels;
+  const VideoCodecTraits& codec = TraitsOf(output.video->codec);
+  const double height = output.video->height_px.value_or(1080) / 1080.0;
+  return codec.cost + codec.hd_cost * height * height;
 }
 
 bool CopiesOnly(const OutputSpec& output) {
@@ -91,9 +80,9 @@ PictureOptions Pipeline::PictureOptionsOf(int index) const {
 
 int64_t Pipeline::ReservedIndexBytes(const FilePlan& plan) const {
   constexpr int64_t kWorthwhile = 16 << 20;
-  const bool mov =
-      plan.spec->container == Container::kMp4 || plan.spec->container == Container::kM4a;
-  if (!mov || !CopiesOnly(*plan.spec) || plan_.time.trimmed_start || plan_.time.clip) return 0;
+  if (!TraitsOf(*plan.spec->container).is_mov || !CopiesOnly(*plan.spec) ||
+      plan_.time.trimmed_start || plan_.time.clip)
+    return 0;
   // A small file is rewritten faster than its reserve is worth.
   if (input_.io().size() < kWorthwhile) return 0;
   int64_t bytes = LargestIndexBytes(input_.format());
@@ -114,10 +103,10 @@ MuxOptions Pipeline::MuxOptionsOf(const FilePlan& plan) const {
                      .input_streams = {},
                      .chapters = false};
   options.path = options_.output_dir + "/" + plan.spec->name + "." +
-                 std::string(ExtensionOf(*plan.spec->container));
+                 std::string(NameOf(*plan.spec->container));
   options.reserved_index_bytes = ReservedIndexBytes(plan);
   options.chapters =
-      !plan_.time.trimmed_start && !plan_.time.clip && plan.spec->container != Container::kOgg;
+      !plan_.time.trimmed_start && !plan_.time.clip && TraitsOf(*plan.spec->container).has_chapters;
   if (plan.video_stream) options.input_streams.push_back(&input_.stream(*plan.video_stream));
   if (plan.audio_stream) options.input_streams.push_back(&input_.stream(*plan.audio_stream));
   return options;
@@ -184,7 +173,7 @@ void Pipeline::AddVideo(FileResult& file, size_t track, MuxQueue& mux) {
   picture.max_width_px = spec.width_px;
   picture.max_height_px = spec.height_px;
   picture.fps = spec.fps;
-  picture.keep_depth = KeepsDepth(spec.codec);
+  picture.keep_depth = TraitsOf(spec.codec).keeps_depth;
   FrameQueue& decoded = NewFrameQueue();
   FrameQueue& filtered = NewFrameQueue();
   decodings_[index].out.emplace_back(
@@ -253,11 +242,10 @@ void Pipeline::AddThumbnails(const ThumbnailPlan& plan) {
                                                         .picture = PictureOptionsOf(plan.stream),
                                                         .cover_art = plan.cover_art},
                                        decoded, result.tally);
-  const bool jpeg = plan.spec->thumbnails->format == ImageFormat::kJpeg;
-  stages_.push_back(
-      {.name = "encode", .stream = plan.stream, .codec = jpeg ? "mjpeg" : "png", .run = [stage] {
-         stage->Run();
-       }});
+  stages_.push_back({.name = "encode",
+                     .stream = plan.stream,
+                     .codec = TraitsOf(plan.spec->thumbnails->format).encoder,
+                     .run = [stage] { stage->Run(); }});
 }
 
 void Pipeline::AddDecoder(int index) {

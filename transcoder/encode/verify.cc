@@ -196,7 +196,7 @@ std::unique_ptr<InputFile> OpenOutput(const FilePlan& plan, const std::string& p
 OutputFile VerifyFile(const Pipeline& pipeline, const FileResult& result,
                       const std::string& output_dir) {
   const OutputSpec& spec = *result.plan->spec;
-  const std::string name = spec.name + "." + std::string(ExtensionOf(*spec.container));
+  const std::string name = spec.name + "." + std::string(NameOf(*spec.container));
   const std::string path = output_dir + "/" + name;
   const std::unique_ptr<InputFile> opened = OpenOutput(*result.plan, path);
   InputFile& file = *opened;
@@ -229,7 +229,7 @@ std::vector<OutputFile> VerifyThumbnails(const ThumbnailResult& result,
     const std::string path = output_dir + "/" + each.path;
     OutputFile file{.output = spec.name, .path = each.path, .bytes = BytesOf(path)};
     file.sha256 = Sha256OfFile(path);
-    file.media_type = MediaTypeOf(spec.thumbnails->format);
+    file.media_type = TraitsOf(spec.thumbnails->format).media_type;
     file.video = {{"codec", spec.thumbnails->format == ImageFormat::kJpeg ? "mjpeg" : "png"},
                   {"width", each.width},
                   {"height", each.height},

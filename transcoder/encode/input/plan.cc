@@ -84,7 +84,7 @@ void CheckReadable(const AVStream& stream, bool decode) {
 }
 
 void CheckCopy(const AVStream& stream, Container container) {
-  const AVOutputFormat* format = av_guess_format(MuxerNameOf(container), nullptr, nullptr);
+  const AVOutputFormat* format = av_guess_format(TraitsOf(container).muxer, nullptr, nullptr);
   const AVCodecID codec = stream.codecpar->codec_id;
   if (format != nullptr && avformat_query_codec(format, codec, FF_COMPLIANCE_NORMAL) == 1) return;
   const std::string name(NameOf(container));
@@ -223,24 +223,6 @@ Plan MakePlan(InputFile& input, const EncodeSpec& spec) {
   }
   PlanTime(plan, input, spec);
   return plan;
-}
-
-const char* MuxerNameOf(Container container) {
-  switch (container) {
-    case Container::kMp4:
-      return "mp4";
-    case Container::kWebm:
-      return "webm";
-    case Container::kMkv:
-      return "matroska";
-    case Container::kM4a:
-      return "ipod";
-    case Container::kMp3:
-      return "mp3";
-    case Container::kOgg:
-      return "ogg";
-  }
-  return "";
 }
 
 }  // namespace millrace::encode

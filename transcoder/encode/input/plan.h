@@ -55,7 +55,4 @@ struct Plan {
 // is to be copied into a container that does not take it.
 Plan MakePlan(InputFile& input, const EncodeSpec& spec);
 
-// The name of libavformat's muxer.
-const char* MuxerNameOf(Container container);
-
 }  // namespace millrace::encode

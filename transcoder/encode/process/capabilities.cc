@@ -55,8 +55,24 @@ void EncodeOne(AVCodecContext& codec, const AVFrame& frame) {
   Check(avcodec_receive_packet(&codec, packet.get()), "encode");
 }
 
-template <typename Try>
-void AddIfItWorks(nlohmann::json& encoders, std::string_view name, Try attempt) {
+void Try(VideoCodec codec) {
+  const FramePtr picture = GreyPicture();
+  VideoSpec spec{.codec = codec};
+  spec.crf = 30;
+  spec.speed = AllSpeeds().front().name;
+  const CodecPtr opened = OpenVideoEncoder(
+      *picture, {.spec = spec, .time_base = {1, 25}, .frame_rate = {25, 1}, .threads = 1});
+  EncodeOne(*opened, *picture);
+}
+
+void Try(AudioCodec codec) {
+  const FramePtr silence = Silence(FindEncoder(codec));
+  const CodecPtr opened = OpenAudioEncoder(*silence, {.spec = {.codec = codec}});
+  EncodeOne(*opened, *silence);
+}
+
+template <typename Attempt>
+void AddIfItWorks(nlohmann::json& encoders, std::string_view name, Attempt attempt) {
   try {
     attempt();
     encoders.push_back(name);
@@ -77,25 +93,11 @@ nlohmann::json Capabilities() {
   // Each encoder introduces itself at length. What does not work is logged here.
   const MutedFfmpegLog muted;
   nlohmann::json encoders = nlohmann::json::array();
-  for (const VideoCodec codec :
-       {VideoCodec::kH264, VideoCodec::kHevc, VideoCodec::kVp9, VideoCodec::kAv1}) {
-    AddIfItWorks(encoders, NameOf(codec), [&] {
-      const FramePtr picture = GreyPicture();
-      VideoSpec spec{.codec = codec};
-      spec.crf = 30;
-      spec.speed = "ultrafast";
-      const CodecPtr opened = OpenVideoEncoder(
-          *picture, {.spec = spec, .time_base = {1, 25}, .frame_rate = {25, 1}, .threads = 1});
-      EncodeOne(*opened, *picture);
-    });
+  for (const VideoCodecTraits& codec : AllVideoCodecs()) {
+    if (codec.encoder != nullptr) AddIfItWorks(encoders, codec.name, [&] { Try(codec.codec); });
   }
-  for (const AudioCodec codec : {AudioCodec::kAac, AudioCodec::kOpus, AudioCodec::kMp3}) {
-    AddIfItWorks(encoders, NameOf(codec), [&] {
-      const FramePtr silence = Silence(FindEncoder(codec));
-      AudioSpec spec{.codec = codec};
-      const CodecPtr opened = OpenAudioEncoder(*silence, {.spec = spec});
-      EncodeOne(*opened, *silence);
-    });
+  for (const AudioCodecTraits& codec : AllAudioCodecs()) {
+    if (codec.encoder != nullptr) AddIfItWorks(encoders, codec.name, [&] { Try(codec.codec); });
   }
   return {{"encoders", encoders},
           {"versions",

@@ -35,8 +35,6 @@ ChannelLayout LayoutFor(const AVCodec& encoder, const ChannelLayout& input, int 
   return channels == input.channels() && layouts.empty() ? input : ChannelLayout(channels);
 }
 
-int MaxChannels(const AVCodec& encoder) { return encoder.id == AV_CODEC_ID_MP3 ? 2 : 8; }
-
 }  // namespace
 
 AudioStage::AudioStage(const AudioSpec& spec, FrameQueue& in, Sink<FramePtr> out)
@@ -45,7 +43,8 @@ AudioStage::AudioStage(const AudioSpec& spec, FrameQueue& in, Sink<FramePtr> out
 void AudioStage::ChooseOutput(const AVFrame& first) {
   rate_ = NearestRate(encoder_, spec_.sample_rate_hz.value_or(first.sample_rate));
   const ChannelLayout input(first.ch_layout);
-  const int channels = std::min(spec_.channels.value_or(input.channels()), MaxChannels(encoder_));
+  const int channels =
+      std::min(spec_.channels.value_or(input.channels()), TraitsOf(spec_.codec).max_channels);
   layout_ =
       channels == input.channels() ? LayoutFor(encoder_, input, channels) : ChannelLayout(channels);
 }

@@ -19,33 +19,11 @@ namespace {
 using enum ErrorCode;
 
 const AVCodec& FindByName(const char* name) {
+  if (name == nullptr) throw Error(kInternal, "a stream that is copied has no encoder");
   const AVCodec* found = avcodec_find_encoder_by_name(name);
   if (found != nullptr) return *found;
   throw Error(kEncoderUnavailable, std::string("the encoder ") + name + " is not built in",
               {{"stage", "encode"}, {"encoder", name}});
-}
-
-// x264's words for speed and the nearest settings of the others.
-struct Speed {
-  std::string_view name;
-  int vp9_cpu_used;
-  int svt_preset;
-};
-constexpr auto kSpeeds = std::to_array<Speed>({
-    {"ultrafast", 8, 12},
-    {"superfast", 7, 11},
-    {"veryfast", 6, 10},
-    {"faster", 5, 9},
-    {"fast", 4, 9},
-    {"medium", 3, 8},
-    {"slow", 2, 6},
-    {"slower", 1, 4},
-    {"veryslow", 0, 3},
-});
-
-const Speed& SpeedOf(const std::string& name) {
-  const auto* found = std::ranges::find(kSpeeds, name, &Speed::name);
-  return found != kSpeeds.end() ? *found : kSpeeds[5];
 }
 
 int Processors() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
@@ -119,7 +97,7 @@ void ConfigureHevc(const VideoEncoderOptions& asked, const AVFrame& first, AVCod
 void ConfigureVp9(const VideoEncoderOptions& asked, AVCodecContext& codec, Options& options) {
   SetWholeQuality(asked.spec, codec, options);
   options.Set("deadline", std::string("good"));
-  options.Set("cpu-used", int64_t{SpeedOf(asked.spec.speed).vp9_cpu_used});
+  options.Set("cpu-used", int64_t{SpeedNamed(asked.spec.speed).vp9_cpu_used});
   options.Set("row-mt", int64_t{1});
   options.Set("auto-alt-ref", int64_t{1});
   options.Set("lag-in-frames", int64_t{25});
@@ -130,14 +108,8 @@ void ConfigureVp9(const VideoEncoderOptions& asked, AVCodecContext& codec, Optio
 }
 
 void ConfigureAv1(const VideoEncoderOptions& asked, AVCodecContext& codec, Options& options) {
-  if (std::min(codec.width, codec.height) < 64) {
-    throw Error(kNoMatchingStreams,
-                fmt::format("AV1 needs a picture of at least 64 x 64 pixels, this has {} x {}",
-                            codec.width, codec.height),
-                {{"stage", "encode"}, {"encoder", "libsvtav1"}});
-  }
   SetWholeQuality(asked.spec, codec, options);
-  options.Set("preset", int64_t{SpeedOf(asked.spec.speed).svt_preset});
+  options.Set("preset", int64_t{SpeedNamed(asked.spec.speed).svt_preset});
   if (asked.threads > 0) options.Set("svtav1-params", fmt::format("lp={}", asked.threads));
 }
 
@@ -155,6 +127,14 @@ void TakeOver(const AVFrame& first, const VideoEncoderOptions& asked, AVCodecCon
   codec.framerate = asked.frame_rate;
 }
 
+void CheckSize(const AVFrame& first, const VideoCodecTraits& codec) {
+  if (std::min(first.width, first.height) >= codec.min_side_px) return;
+  throw Error(kNoMatchingStreams,
+              fmt::format("{0} needs a picture of at least {1} x {1} pixels, this has {2} x {3}",
+                          codec.name, codec.min_side_px, first.width, first.height),
+              {{"stage", "encode"}, {"encoder", codec.encoder}});
+}
+
 void SetGop(const VideoEncoderOptions& asked, AVCodecContext& codec) {
   if (!asked.spec.gop_seconds) return;
   // Keyframes are placed by time as well (see EncodeStage); this is for the encoder's look-ahead.
@@ -168,58 +148,14 @@ void Open(AVCodecContext& codec, const AVCodec& encoder, Options& options) {
   options.CheckAllTaken(encoder.name);
 }
 
-int64_t DefaultBitrate(AudioCodec codec, int channels) {
-  switch (codec) {
-    case AudioCodec::kOpus:
-      return channels == 1 ? 64'000 : 48'000 * channels;
-    case AudioCodec::kMp3:
-      return channels == 1 ? 96'000 : 192'000;
-    default:
-      return channels == 1 ? 96'000 : 64'000 * channels + (channels == 2 ? 32'000 : 0);
-  }
-}
-
 }  // namespace
 
-const AVCodec& FindEncoder(VideoCodec codec) {
-  switch (codec) {
-    case VideoCodec::kH264:
-      return FindByName("libx264");
-    case VideoCodec::kHevc:
-      return FindByName("libx265");
-    case VideoCodec::kVp9:
-      return FindByName("libvpx-vp9");
-    case VideoCodec::kAv1:
-      return FindByName("libsvtav1");
-    case VideoCodec::kCopy:
-      break;
-  }
-  throw Error(kInternal, "a stream that is copied has no encoder");
-}
-
-const AVCodec& FindEncoder(AudioCodec codec) {
-AVSampleFormat PreferredSampleFormat(const AVCodec& encoder) {
-  const std::span<const AVSampleFormat> formats = SampleFormatsOf(encoder);
-  return formats.empty() ? AV_SAMPLE_FMT_FLTP : formats.front();
-}
-
-  switch (codec) {
-    case AudioCodec::kAac:
-      return FindByName("aac");
-    case AudioCodec::kOpus:
-      return FindByName("libopus");
-    case AudioCodec::kMp3:
-      return FindByName("libmp3lame");
-    case AudioCodec::kCopy:
-      break;
-  }
-  throw Error(kInternal, "a stream that is copied has no encoder");
-}
-
-bool KeepsDepth(VideoCodec codec) { return codec != VideoCodec::kH264; }
+const AVCodec& FindEncoder(VideoCodec codec) { return FindByName(TraitsOf(codec).encoder); }
+const AVCodec& FindEncoder(AudioCodec codec) { return FindByName(TraitsOf(codec).encoder); }
 
 CodecPtr OpenVideoEncoder(const AVFrame& first, const VideoEncoderOptions& asked) {
   const AVCodec& encoder = FindEncoder(asked.spec.codec);
+  CheckSize(first, TraitsOf(asked.spec.codec));
   CodecPtr codec = MakeCodec(encoder);
   TakeOver(first, asked, *codec);
   SetGop(asked, *codec);
@@ -254,12 +190,17 @@ CodecPtr OpenAudioEncoder(const AVFrame& first, const AudioEncoderOptions& asked
   Check(av_channel_layout_copy(&codec->ch_layout, &first.ch_layout), "copy a channel layout");
   codec->time_base = {1, first.sample_rate};
   codec->bit_rate = asked.spec.bitrate_bps.value_or(
-      DefaultBitrate(asked.spec.codec, first.ch_layout.nb_channels));
+      DefaultBitrateOf(asked.spec.codec, first.ch_layout.nb_channels));
   codec->flags |= AV_CODEC_FLAG_BITEXACT;
   if (asked.global_header) codec->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
   Options options;
   Open(*codec, encoder, options);
   return codec;
+}
+
+AVSampleFormat PreferredSampleFormat(const AVCodec& encoder) {
+  const std::span<const AVSampleFormat> formats = SampleFormatsOf(encoder);
+  return formats.empty() ? AV_SAMPLE_FMT_FLTP : formats.front();
 }
 
 int FrameSizeOf(const AVCodec& encoder, int sample_rate_hz) {

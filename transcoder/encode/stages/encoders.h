@@ -12,9 +12,6 @@ namespace millrace::encode {
 const AVCodec& FindEncoder(VideoCodec codec);
 const AVCodec& FindEncoder(AudioCodec codec);
 
-// Can the codec carry more than 8 bits and HDR as we encode it?
-bool KeepsDepth(VideoCodec codec);
-
 struct VideoEncoderOptions {
   VideoSpec spec;
   AVRational time_base{1, 90000};
@@ -29,11 +26,11 @@ CodecPtr OpenVideoEncoder(const AVFrame& first, const VideoEncoderOptions& optio
 struct AudioEncoderOptions {
   AudioSpec spec;
   bool global_header = false;
-// The format of samples that an encoder names first.
-AVSampleFormat PreferredSampleFormat(const AVCodec& encoder);
-
 };
 CodecPtr OpenAudioEncoder(const AVFrame& first, const AudioEncoderOptions& options);
+
+// The format of samples that an encoder names first.
+AVSampleFormat PreferredSampleFormat(const AVCodec& encoder);
 
 // Samples in each frame but the last; 0 if the encoder takes any number.
 int FrameSizeOf(const AVCodec& encoder, int sample_rate_hz);

@@ -38,10 +38,6 @@ constexpr auto kDroppedTags = std::to_array<std::string_view>({
 });
 constexpr auto kKeptStreamTags = std::to_array<const char*>({"language", "title", "handler_name"});
 
-bool IsMov(Container container) {
-  return container == Container::kMp4 || container == Container::kM4a;
-}
-
 void CopyTags(const AVDictionary* from, AVDictionary** to) {
   const AVDictionaryEntry* tag = nullptr;
   while ((tag = av_dict_get(from, "", tag, AV_DICT_IGNORE_SUFFIX)) != nullptr) {
@@ -127,7 +123,7 @@ void MuxStage::AddTrack(size_t index) {
     std::memcpy(copy, bytes.data(), bytes.size());
   }
   // 'hvc1' is the only kind of HEVC that Apple's players take.
-  if (IsMov(options_.container) && stream.codecpar->codec_id == AV_CODEC_ID_HEVC) {
+  if (TraitsOf(options_.container).is_mov && stream.codecpar->codec_id == AV_CODEC_ID_HEVC) {
     stream.codecpar->codec_tag = MKTAG('h', 'v', 'c', '1');
   }
   const AVStream* input = options_.input_streams.at(index);
@@ -149,7 +145,7 @@ void MuxStage::Begin() {
     return;
   }
   AVFormatContext* made = nullptr;
-  Check(avformat_alloc_output_context2(&made, nullptr, MuxerNameOf(options_.container),
+  Check(avformat_alloc_output_context2(&made, nullptr, TraitsOf(options_.container).muxer,
                                        options_.path.c_str()),
         "make a muxer");
   muxer_.reset(made);
@@ -176,7 +172,7 @@ void MuxStage::Begin() {
 
 void MuxStage::WriteHeader() {
   Options options;
-  if (IsMov(options_.container)) {
+  if (TraitsOf(options_.container).is_mov) {
     if (options_.reserved_index_bytes > 0) {
       options.Set("moov_size", options_.reserved_index_bytes);
       options.Set("movflags", std::string("+write_colr"));

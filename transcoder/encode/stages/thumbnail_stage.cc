@@ -24,8 +24,7 @@ PictureOptions PictureFor(const ThumbnailOptions& options) {
 constexpr int kJpegScale = 3;
 
 PacketPtr EncodeStill(const AVFrame& picture, ImageFormat format) {
-  const AVCodecID id = format == ImageFormat::kJpeg ? AV_CODEC_ID_MJPEG : AV_CODEC_ID_PNG;
-  const AVCodec* encoder = avcodec_find_encoder(id);
+  const AVCodec* encoder = avcodec_find_encoder_by_name(TraitsOf(format).encoder);
   if (encoder == nullptr) {
     throw Error(ErrorCode::kEncoderUnavailable, "the encoder for still pictures is not built in");
   }
@@ -71,7 +70,7 @@ ThumbnailStage::ThumbnailStage(ThumbnailOptions options, FrameQueue& in, Thumbna
                                 : ThumbnailTimes(options_.spec, options_.planned_seconds)) {}
 
 std::string ThumbnailStage::NextName() const {
-  const std::string_view extension = ExtensionOf(options_.spec.format);
+  const std::string_view extension = TraitsOf(options_.spec.format).extension;
   if (options_.spec.count == 1) return fmt::format("{}.{}", options_.name, extension);
   return fmt::format("{}-{:03}.{}", options_.name, tally_.files.size() + 1, extension);
 }
