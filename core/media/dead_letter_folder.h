@@ -21,8 +21,4 @@ struct DeadLetterSources {
 void FillDeadLetterFolder(const DeadLetter& letter, const DeadLetterSources& sources,
                           const std::filesystem::path& folder);
 
-// The script that repeats the failing attempt of a dead letter. `expected_code` is what
-// millrace-encode ends with if the failure is reproduced.
-std::string ReproScript(const std::string& expected_code);
-
 }  // namespace millrace

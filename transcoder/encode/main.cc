@@ -9,6 +9,7 @@
 #include "core/base/log.h"
 #include "transcoder/encode/base/ffmpeg_log.h"
 #include "transcoder/encode/process/capabilities.h"
+#include "transcoder/encode/process/repro.h"
 #include "transcoder/encode/process/task_process.h"
 #include "transcoder/encode/process/zygote.h"
 #include "transcoder/encode/run_task.h"
@@ -22,6 +23,8 @@ constexpr int kUsage = 2;
 struct Arguments {
   std::string task_path;
   std::string probe_path;
+  millrace::encode::ReproOptions repro;
+  std::optional<double> repro_seconds;
   bool capabilities = false;
   int zygote_fd = -1;
   int report_fd = STDOUT_FILENO;
@@ -37,8 +40,18 @@ void Declare(CLI::App& app, Arguments& arguments) {
                                     "Print the codecs that can be encoded, and the versions");
   auto* zygote = app.add_option("--zygote", arguments.zygote_fd,
                                 "Serve requests for tasks on this SOCK_SEQPACKET descriptor");
+  auto* repro = app.add_option("--repro", arguments.repro.folder,
+                               "Repeat the failing attempt of the dead letter in this folder; exit "
+                               "status 0: it failed alike, 1: it ended otherwise, 2: not run");
+  app.add_option("--input", arguments.repro.input, "Repeat it on this file instead")->needs(repro);
+  app.add_option(
+         "--seconds", arguments.repro_seconds,
+         "Kill the repeated attempt after this long (3600; 300 if the job died of making no "
+         "progress)")
+      ->needs(repro)
+      ->envname("MILLRACE_REPRO_SECONDS");
   auto* modes = app.add_option_group("mode");
-  modes->add_options(task, probe, capabilities, zygote);
+  modes->add_options(task, probe, capabilities, zygote, repro);
   modes->require_option(1);
   app.add_option("--report-fd", arguments.report_fd,
                  "Write progress and result there instead of on standard output");
@@ -54,7 +67,14 @@ int Probe(const std::string& path) {
   return kSuccess;
 }
 
+int Repeat(const Arguments& arguments) {
+  millrace::encode::ReproOptions options = arguments.repro;
+  if (arguments.repro_seconds) options.limit.emplace(*arguments.repro_seconds);
+  return millrace::encode::Reproduce(options);
+}
+
 int Run(const Arguments& arguments) {
+  if (!arguments.repro.folder.empty()) return Repeat(arguments);
   if (!arguments.probe_path.empty()) return Probe(arguments.probe_path);
   if (arguments.capabilities) {
     std::cout << millrace::encode::Capabilities().dump(2) << '\n';
@@ -74,6 +94,7 @@ int Run(const Arguments& arguments) {
 
 int main(int argc, char** argv) {
   CLI::App app{"Runs exactly one encoding task and exits", "millrace-encode"};
+  app.set_version_flag("--version", "millrace-encode " + std::string(MILLRACE_VERSION));
   Arguments arguments;
   Declare(app, arguments);
   try {
