@@ -22,21 +22,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kJobsPerPage = 500;
-constexpr size_t kBufferBytes = 1 << 20;
-
-std::string Sha256Of(const fs::path& path) {
-  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file) ThrowStorageError(errno, "open", path);
-  Sha256 hash;
-  std::vector<char> buffer(kBufferBytes);
-  for (;;) {
-    const ssize_t got = ::read(file.get(), buffer.data(), buffer.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) ThrowStorageError(errno, "read", path);
-    if (got == 0) return hash.Finish();
-    hash.Add(std::span(buffer).first(static_cast<size_t>(got)));
-  }
-}
 
 std::vector<std::string> NamesIn(const fs::path& folder) {
   std::vector<std::string> names;
@@ -137,7 +122,7 @@ class MediaCheck {
     }
     findings_.Count("output bytes", file.bytes);
     try {
-      if (Sha256Of(*path) == file.sha256) return;
+      if (Sha256OfFile(*path) == file.sha256) return;
     } catch (const Error&) {
       // Retention may have taken it away; any other reason ends the check.
       if (FindStanding(database_, job.id)) throw;

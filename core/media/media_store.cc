@@ -1,7 +1,5 @@
 #include "core/media/media_store.h"
 
-#include <openssl/evp.h>
-
 #include <algorithm>
 #include <cerrno>
 
@@ -9,6 +7,7 @@
 #include "core/base/failpoint.h"
 #include "core/base/files.h"
 #include "core/base/id.h"
+#include "core/base/sha256.h"
 #include "core/base/unique_fd.h"
 #include "core/media/dead_letter_folder.h"
 
@@ -19,32 +18,6 @@ namespace fs = std::filesystem;
 
 constexpr const char* kUploadData = "data";
 constexpr const char* kUploadFacts = "upload.json";
-
-// Computes a SHA-256 as bytes come by.
-class Sha256 {
- public:
-  Sha256() : context_(EVP_MD_CTX_new(), &EVP_MD_CTX_free) {
-    EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr);
-  }
-  void Update(std::span<const char> bytes) {
-    EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size());
-  }
-  std::string HexDigest() {
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned int length = 0;
-    EVP_DigestFinal_ex(context_.get(), digest, &length);
-    static constexpr std::string_view kHex = "0123456789abcdef";
-    std::string hex;
-    for (unsigned int i = 0; i < length; ++i) {
-      hex += kHex[digest[i] >> 4];
-      hex += kHex[digest[i] & 0x0f];
-    }
-    return hex;
-  }
-
- private:
-  std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_;
-};
 
 // An upload is made in a hidden folder and renamed into place whole, so that a reader finds either
 // nothing or a complete upload with its facts.
@@ -67,14 +40,14 @@ class FolderUploadWriter final : public UploadWriter {
 
   void Write(std::span<const char> bytes) override {
     WriteAll(file_.get(), bytes, partial_ / kUploadData);
-    hash_.Update(bytes);
+    hash_.Add(bytes);
     upload_.bytes += static_cast<int64_t>(bytes.size());
   }
 
   Upload Commit() override {
     SyncFile(file_.get(), partial_ / kUploadData);
     file_.Reset();
-    upload_.sha256 = hash_.HexDigest();
+    upload_.sha256 = hash_.Finish();
     WriteFileDurably(partial_ / kUploadFacts, ToJson(upload_).dump());
     Rename(partial_, uploads_ / upload_.id);
     committed_ = true;

@@ -1,7 +1,6 @@
 #include "transcoder/encode/pipeline.h"
 
 #include <algorithm>
-#include <chrono>
 #include <limits>
 
 #include "transcoder/encode/stages/audio_stage.h"
@@ -14,7 +13,6 @@ namespace {
 // Pictures are large: a few hide the unevenness of the stages, more only cost memory.
 constexpr size_t kFrameQueueLength = 4;
 constexpr size_t kPacketQueueLength = 64;
-constexpr auto kWatchInterval = std::chrono::milliseconds(50);
 
 bool IsInterlaced(const AVStream& stream) {
   switch (stream.codecpar->field_order) {
@@ -45,6 +43,7 @@ bool CopiesOnly(const OutputSpec& output) {
 
 Pipeline::Pipeline(InputFile& input, const Plan& plan, const Options& options)
     : input_(input), plan_(plan), options_(options) {
+  threads_.OnFailure([this] { input_.Interrupt(); });
   for (const int stream : plan_.UsedStreams()) {
     stream_tallies_[stream] = std::make_unique<StreamTally>();
   }
@@ -60,10 +59,9 @@ Pipeline::Pipeline(InputFile& input, const Plan& plan, const Options& options)
 Pipeline::~Pipeline() = default;
 
 FrameQueue& Pipeline::NewFrameQueue() {
-  auto queue = std::make_shared<FrameQueue>(kFrameQueueLength);
-  stops_.emplace_back([&target = *queue] { target.Stop(); });
-  owned_.push_back(queue);
-  return *queue;
+  FrameQueue& queue = frame_queues_.emplace_back(kFrameQueueLength);
+  threads_.OnFailure([&queue] { queue.Stop(); });
+  return queue;
 }
 
 PictureOptions Pipeline::PictureOptionsOf(int index) const {
@@ -136,21 +134,19 @@ void Pipeline::AddFile(const FilePlan& plan) {
   if (plan.audio_stream) file.audio_track = static_cast<int>(tracks++);
   file.tally = std::make_unique<FileTally>(tracks);
 
-  auto queue = std::make_shared<MuxQueue>(kPacketQueueLength);
-  stops_.emplace_back([&target = *queue] { target.Stop(); });
-  owned_.push_back(queue);
+  MuxQueue& queue = mux_queues_.emplace_back(kPacketQueueLength);
+  threads_.OnFailure([&queue] { queue.Stop(); });
   MuxOptions options = MuxOptionsOf(plan);
   options.foresee_head = ForeseeHeadOf(plan, options);
   file.head_is_foreseen = static_cast<bool>(options.foresee_head);
   auto mux = std::make_shared<MuxStage>(std::move(options), *file.tally);
-  owned_.push_back(mux);
-  stages_.push_back(
-      {.name = "mux", .stream = -1, .codec = {}, .run = [mux, queue] { mux->Run(*queue); }});
+  threads_.Add(
+      {.name = "mux", .stream = -1, .codec = {}, .run = [mux, &queue] { mux->Run(queue); }});
   if (plan.video_stream) {
     file.tally->tracks[static_cast<size_t>(file.video_track)].is_video = true;
-    AddVideo(file, static_cast<size_t>(file.video_track), *queue);
+    AddVideo(file, static_cast<size_t>(file.video_track), queue);
   }
-  if (plan.audio_stream) AddAudio(file, static_cast<size_t>(file.audio_track), *queue);
+  if (plan.audio_stream) AddAudio(file, static_cast<size_t>(file.audio_track), queue);
 }
 
 void Pipeline::AddCopy(int index, size_t track, MuxQueue& mux) {
@@ -194,13 +190,13 @@ void Pipeline::AddVideo(FileResult& file, size_t track, MuxQueue& mux) {
   auto encode = std::make_shared<EncodeStage>(
       options, track, filtered, [&mux](MuxItem item) { return mux.Push(std::move(item)); },
       file.video);
-  stages_.push_back({.name = "filter", .stream = index, .codec = CodecOf(index), .run = [filter] {
-                       filter->Run();
-                     }});
-  stages_.push_back({.name = "encode",
-                     .stream = index,
-                     .codec = std::string(NameOf(spec.codec)),
-                     .run = [encode] { encode->Run(); }});
+  threads_.Add({.name = "filter", .stream = index, .codec = CodecOf(index), .run = [filter] {
+                  filter->Run();
+                }});
+  threads_.Add({.name = "encode",
+                .stream = index,
+                .codec = std::string(NameOf(spec.codec)),
+                .run = [encode] { encode->Run(); }});
 }
 
 void Pipeline::AddAudio(FileResult& file, size_t track, MuxQueue& mux) {
@@ -219,13 +215,13 @@ void Pipeline::AddAudio(FileResult& file, size_t track, MuxQueue& mux) {
   auto encode = std::make_shared<EncodeStage>(
       AudioEncoderOptions{.spec = spec, .global_header = true}, track, filtered,
       [&mux](MuxItem item) { return mux.Push(std::move(item)); }, file.audio);
-  stages_.push_back({.name = "filter", .stream = index, .codec = CodecOf(index), .run = [filter] {
-                       filter->Run();
-                     }});
-  stages_.push_back({.name = "encode",
-                     .stream = index,
-                     .codec = std::string(NameOf(spec.codec)),
-                     .run = [encode] { encode->Run(); }});
+  threads_.Add({.name = "filter", .stream = index, .codec = CodecOf(index), .run = [filter] {
+                  filter->Run();
+                }});
+  threads_.Add({.name = "encode",
+                .stream = index,
+                .codec = std::string(NameOf(spec.codec)),
+                .run = [encode] { encode->Run(); }});
 }
 
 void Pipeline::AddThumbnails(const ThumbnailPlan& plan) {
@@ -242,16 +238,16 @@ void Pipeline::AddThumbnails(const ThumbnailPlan& plan) {
                                                         .picture = PictureOptionsOf(plan.stream),
                                                         .cover_art = plan.cover_art},
                                        decoded, result.tally);
-  stages_.push_back({.name = "encode",
-                     .stream = plan.stream,
-                     .codec = TraitsOf(plan.spec->thumbnails->format).encoder,
-                     .run = [stage] { stage->Run(); }});
+  threads_.Add({.name = "encode",
+                .stream = plan.stream,
+                .codec = TraitsOf(plan.spec->thumbnails->format).encoder,
+                .run = [stage] { stage->Run(); }});
 }
 
 void Pipeline::AddDecoder(int index) {
   Decoding& decoding = decodings_.at(index);
   PacketQueue& in = *decoding.in;
-  stops_.emplace_back([&in] { in.Stop(); });
+  threads_.OnFailure([&in] { in.Stop(); });
   AVStream* stream = input_.format().streams[index];
   std::shared_ptr<DecodeStage> stage;
   try {
@@ -267,9 +263,9 @@ void Pipeline::AddDecoder(int index) {
         error, {.stage = "decode", .stream = index, .codec = CodecOf(index), .pts_seconds = {}});
   }
   routes_[index].emplace_back([&in](PacketPtr packet) { return in.Push(std::move(packet)); });
-  stages_.push_back({.name = "decode", .stream = index, .codec = CodecOf(index), .run = [stage] {
-                       stage->Run();
-                     }});
+  threads_.Add({.name = "decode", .stream = index, .codec = CodecOf(index), .run = [stage] {
+                  stage->Run();
+                }});
 }
 
 void Pipeline::AddDemuxer() {
@@ -279,24 +275,7 @@ void Pipeline::AddDemuxer() {
         {.stream = stream, .sinks = std::move(sinks), .tally = stream_tallies_.at(stream).get()});
   }
   auto stage = std::make_shared<DemuxStage>(input_, plan_.time, std::move(routes), input_tally_);
-  stages_.push_back({.name = "demux", .stream = -1, .codec = {}, .run = [stage] { stage->Run(); }});
-}
-
-void Pipeline::Fail(std::exception_ptr error) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (!error_) error_ = std::move(error);
-  }
-  input_.Interrupt();
-  for (const auto& stop : stops_) stop();
-}
-
-void Pipeline::Ended() {
-  {
-    const std::lock_guard lock(mutex_);
-    --running_;
-  }
-  changed_.notify_all();
+  threads_.Add({.name = "demux", .stream = -1, .codec = {}, .run = [stage] { stage->Run(); }});
 }
 
 std::optional<double> Pipeline::ReachedSeconds(int stream) const {
@@ -307,47 +286,8 @@ std::optional<double> Pipeline::ReachedSeconds(int stream) const {
   return ToSeconds(end_us + plan_.time.origin, kMicroseconds);
 }
 
-FailurePlace Pipeline::PlaceOf(const Stage& stage) const {
-  return {.stage = stage.name,
-          .stream = stage.stream,
-          .codec = stage.codec,
-          .pts_seconds = ReachedSeconds(stage.stream)};
-}
-
-void Pipeline::Start(Stage stage) {
-  {
-    const std::lock_guard lock(mutex_);
-    ++running_;
-  }
-  threads_.emplace_back([this, stage = std::move(stage)] {
-    auto fail = [&](const Error& error) {
-      Fail(std::make_exception_ptr(WithPlace(error, PlaceOf(stage))));
-    };
-    try {
-      stage.run();
-    } catch (const Error& error) {
-      fail(error);
-    } catch (const std::bad_alloc&) {
-      fail(Error(ErrorCode::kOutOfMemory, "out of memory"));
-    } catch (const std::exception& error) {
-      fail(Error(ErrorCode::kInternal, error.what()));
-    }
-    Ended();
-  });
-}
-
 void Pipeline::Run(const Watch& watch) {
-  for (Stage& stage : stages_) Start(std::move(stage));
-  {
-    std::unique_lock lock(mutex_);
-    while (!changed_.wait_for(lock, kWatchInterval, [&] { return running_ == 0; })) {
-      lock.unlock();
-      watch(Observe());
-      lock.lock();
-    }
-  }
-  for (std::thread& thread : threads_) thread.join();
-  if (error_) std::rethrow_exception(error_);
+  threads_.Run([this](int stream) { return ReachedSeconds(stream); }, [&] { watch(Observe()); });
   watch(Observe());
 }
 

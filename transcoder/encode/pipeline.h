@@ -1,16 +1,11 @@
 #pragma once
 
-#include <condition_variable>
-#include <exception>
 #include <functional>
 #include <list>
 #include <memory>
-#include <mutex>
-#include <thread>
 #include <vector>
 
 #include "core/model/task.h"
-#include "transcoder/encode/base/failure.h"
 #include "transcoder/encode/base/progress.h"
 #include "transcoder/encode/input/plan.h"
 #include "transcoder/encode/stages/copy_route.h"
@@ -18,6 +13,7 @@
 #include "transcoder/encode/stages/demux_stage.h"
 #include "transcoder/encode/stages/encode_stage.h"
 #include "transcoder/encode/stages/mux_stage.h"
+#include "transcoder/encode/stages/stage_threads.h"
 #include "transcoder/encode/stages/thumbnail_stage.h"
 
 namespace millrace::encode {
@@ -75,12 +71,6 @@ class Pipeline {
   const InputTally& input_tally() const { return input_tally_; }
 
  private:
-  struct Stage {
-    const char* name;
-    int stream;         // of the input; -1: none in particular
-    std::string codec;  // of what it works on; empty: none in particular
-    std::function<void()> run;
-  };
   struct Decoding {
     std::unique_ptr<PacketQueue> in;
     std::vector<Sink<FramePtr>> out;
@@ -100,11 +90,7 @@ class Pipeline {
   int64_t ReservedIndexBytes(const FilePlan& plan) const;
   // How far the decoder of a stream has come, on the input's own time line.
   std::optional<double> ReachedSeconds(int stream) const;
-  FailurePlace PlaceOf(const Stage& stage) const;
   std::string CodecOf(int stream) const { return CodecName(*input_.stream(stream).codecpar); }
-  void Start(Stage stage);
-  void Fail(std::exception_ptr error);
-  void Ended();
   ProgressEstimator::Observation Observe() const;
 
   InputFile& input_;
@@ -117,15 +103,10 @@ class Pipeline {
   std::list<ThumbnailResult> thumbnails_;
   std::map<int, Decoding> decodings_;
   std::map<int, std::vector<Sink<PacketPtr>>> routes_;
-  std::vector<std::function<void()>> stops_;  // of every queue
-  std::vector<std::shared_ptr<void>> owned_;  // queues and stages
-  std::vector<Stage> stages_;
-  std::vector<std::thread> threads_;
-
-  std::mutex mutex_;  // guards what follows
-  std::condition_variable changed_;
-  size_t running_ = 0;
-  std::exception_ptr error_;
+  // Stages hold references to these.
+  std::list<FrameQueue> frame_queues_;
+  std::list<MuxQueue> mux_queues_;
+  StageThreads threads_;
 };
 
 }  // namespace millrace::encode

@@ -54,15 +54,29 @@ void TellVerifying(ProgressReporter& reporter, ProgressEstimator::Observation se
   reporter.Tell(seen);
 }
 
-// `stage` is kept at what is being done, for errors that do not say so themselves.
-Manifest Transcode(const TaskDocument& task, InputFile& input, nlohmann::json media, Report& report,
-                   const char*& stage) {
-  stage = "plan";
-  const Plan plan = MakePlan(input, task.spec);
-  Pipeline pipeline(input, plan, {.output_dir = task.output_dir, .threads = task.threads});
+// One task, from its input to its manifest.
+class TaskRun {
+ public:
+  TaskRun(const TaskDocument& task, Report& report) : task_(task), report_(report) {}
+  Manifest Run();
+  // The stage that is at work, for errors that do not name theirs.
+  const char* stage() const { return stage_; }
+
+ private:
+  Manifest Transcode(InputFile& input, nlohmann::json media);
+
+  const TaskDocument& task_;
+  Report& report_;
+  const char* stage_ = "open";
+};
+
+Manifest TaskRun::Transcode(InputFile& input, nlohmann::json media) {
+  stage_ = "plan";
+  const Plan plan = MakePlan(input, task_.spec);
+  Pipeline pipeline(input, plan, {.output_dir = task_.output_dir, .threads = task_.threads});
   ProgressReporter reporter(ProgressEstimator(pipeline.ProgressOutputs(), plan.header_seconds,
                                               input.io().size(), std::chrono::steady_clock::now()),
-                            report);
+                            report_);
   ProgressEstimator::Observation last;
   pipeline.Run([&](const ProgressEstimator::Observation& seen) {
     last = seen;
@@ -71,30 +85,30 @@ Manifest Transcode(const TaskDocument& task, InputFile& input, nlohmann::json me
   Manifest manifest;
   manifest.media = std::move(media);
   manifest.warnings = Judge(pipeline, plan, input, Complaints());
-  stage = "verify";
+  stage_ = "verify";
   TellVerifying(reporter, last);
-  manifest.files = VerifyOutputs(pipeline, task.spec, task.output_dir);
+  manifest.files = VerifyOutputs(pipeline, task_.spec, task_.output_dir);
   return manifest;
 }
 
-Manifest Run(const TaskDocument& task, Report& report, const char*& stage) {
+Manifest TaskRun::Run() {
   ForgetComplaints();
-  report.Made({.percent = 0, .phase = "probing"});
-  InputFile input(task.input_path);
-  stage = "probe";
+  report_.Made({.percent = 0, .phase = "probing"});
+  InputFile input(task_.input_path);
+  stage_ = "probe";
   nlohmann::json media = DescribeMedia(input);
-  report.Media(media);
-  if (task.kind == TaskKind::kProbe) {
+  report_.Media(media);
+  if (task_.kind == TaskKind::kProbe) {
     return {.files = {}, .warnings = {}, .media = std::move(media)};
   }
-  if (task.kind == TaskKind::kExcerpt) {
-    stage = "mux";
-    return {.files = {CutExcerpt(input, task.excerpt, task.output_dir)},
+  if (task_.kind == TaskKind::kExcerpt) {
+    stage_ = "mux";
+    return {.files = {CutExcerpt(input, task_.excerpt, task_.output_dir)},
             .warnings = {},
             .media = std::move(media)};
   }
   ForgetComplaints();
-  return Transcode(task, input, std::move(media), report, stage);
+  return Transcode(input, std::move(media));
 }
 
 bool FailWith(Report& report, const char* stage, const Error& error) {
@@ -108,16 +122,16 @@ bool FailWith(Report& report, const char* stage, const Error& error) {
 
 bool RunTask(const TaskDocument& task, Report& report) {
   report.Started();
-  const char* stage = "open";
+  TaskRun run(task, report);
   try {
-    report.Succeeded(Run(task, report, stage));
+    report.Succeeded(run.Run());
     return true;
   } catch (const Error& error) {
-    return FailWith(report, stage, error);
+    return FailWith(report, run.stage(), error);
   } catch (const std::bad_alloc&) {
-    return FailWith(report, stage, Error(ErrorCode::kOutOfMemory, "out of memory"));
+    return FailWith(report, run.stage(), Error(ErrorCode::kOutOfMemory, "out of memory"));
   } catch (const std::exception& error) {
-    return FailWith(report, stage, Error(ErrorCode::kInternal, error.what()));
+    return FailWith(report, run.stage(), Error(ErrorCode::kInternal, error.what()));
   }
 }
 

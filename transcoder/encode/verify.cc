@@ -9,7 +9,7 @@
 #include <cmath>
 #include <memory>
 
-#include "transcoder/encode/base/sha256.h"
+#include "core/base/sha256.h"
 #include "transcoder/encode/input/media_facts.h"
 
 namespace millrace::encode {

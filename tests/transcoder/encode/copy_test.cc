@@ -15,10 +15,10 @@
 #include <sstream>
 #include <thread>
 
+#include "core/base/sha256.h"
 #include "media-fixtures/process.h"
 #include "tests/transcoder/encode/encode_task.h"
 #include "transcoder/encode/base/ffmpeg_log.h"
-#include "transcoder/encode/base/sha256.h"
 #include "transcoder/encode/pipeline.h"
 #include "transcoder/encode/stages/copy_route.h"
 #include "transcoder/encode/stages/demux_stage.h"

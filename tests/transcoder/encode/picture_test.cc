@@ -30,8 +30,8 @@ TEST(Orientation, ReadsMirrorings) {
 }
 
 TEST(Orientation, IsUprightWithoutAMatrixOrWithAnAbsurdOne) {
-  EXPECT_TRUE(OrientationFromMatrix(nullptr).IsUpright());
-  EXPECT_TRUE(From(0, 0, 0, 0).IsUpright());
+  EXPECT_EQ(OrientationFromMatrix(nullptr), Orientation());
+  EXPECT_EQ(From(0, 0, 0, 0), Orientation());
   EXPECT_EQ(From(1, 0, 0, 1).Filters(), "");
 }
 

@@ -1,12 +1,12 @@
 #pragma once
 
 #include <algorithm>
-#include <condition_variable>
 #include <cstddef>
 #include <deque>
-#include <mutex>
 #include <optional>
 #include <utility>
+
+#include "core/base/mutex.h"
 
 namespace millrace::encode {
 
@@ -28,40 +28,44 @@ class BoundedQueue {
 
   // Waits while the queue is full or drains. Returns false, and drops the item, once the queue is
   // stopped.
-  bool Push(T item) {
-    std::unique_lock lock(mutex_);
-    not_full_.wait(lock, [&] { return stopped_ || !draining_; });
-    if (stopped_) return false;
-    items_.push_back(std::move(item));
-    draining_ = items_.size() >= capacity_;
-    lock.unlock();
-    not_empty_.notify_one();
+  bool Push(T item) EXCLUDES(mutex_) {
+    {
+      const MutexLock lock(mutex_);
+      while (!stopped_ && draining_) not_full_.Wait(mutex_);
+      if (stopped_) return false;
+      items_.push_back(std::move(item));
+      draining_ = items_.size() >= capacity_;
+    }
+    not_empty_.NotifyOne();
     return true;
   }
 
   // Waits while the queue is empty. Returns nullopt once the queue is stopped, even if items are
   // left: they belong to work that nobody wants any more.
-  std::optional<T> Pop() {
-    std::unique_lock lock(mutex_);
-    not_empty_.wait(lock, [&] { return stopped_ || !items_.empty(); });
-    if (stopped_) return std::nullopt;
-    T item = std::move(items_.front());
-    items_.pop_front();
-    const bool drained = draining_ && items_.size() <= resume_at_;
-    if (drained) draining_ = false;
-    lock.unlock();
-    if (drained) not_full_.notify_all();
+  std::optional<T> Pop() EXCLUDES(mutex_) {
+    std::optional<T> item;
+    bool drained = false;
+    {
+      const MutexLock lock(mutex_);
+      while (!stopped_ && items_.empty()) not_empty_.Wait(mutex_);
+      if (stopped_) return std::nullopt;
+      item = std::move(items_.front());
+      items_.pop_front();
+      drained = draining_ && items_.size() <= resume_at_;
+      if (drained) draining_ = false;
+    }
+    if (drained) not_full_.NotifyAll();
     return item;
   }
 
   // Wakes everyone who waits. There is no way back.
-  void Stop() {
+  void Stop() EXCLUDES(mutex_) {
     {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       stopped_ = true;
     }
-    not_full_.notify_all();
-    not_empty_.notify_all();
+    not_full_.NotifyAll();
+    not_empty_.NotifyAll();
   }
 
  private:
@@ -70,12 +74,12 @@ class BoundedQueue {
   const size_t capacity_;
   const size_t resume_at_;  // the length at which pushing goes on
 
-  std::mutex mutex_;  // guards what follows
-  std::condition_variable not_full_;
-  std::condition_variable not_empty_;
-  std::deque<T> items_;
-  bool draining_ = false;  // was full, and is not yet down to resume_at_
-  bool stopped_ = false;
+  Mutex mutex_;
+  CondVar not_full_;
+  CondVar not_empty_;
+  std::deque<T> items_ GUARDED_BY(mutex_);
+  bool draining_ GUARDED_BY(mutex_) = false;  // was full, and is not yet down to resume_at_
+  bool stopped_ GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace millrace::encode

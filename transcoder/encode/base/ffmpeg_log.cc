@@ -9,8 +9,9 @@ extern "C" {
 #include <array>
 #include <cstdio>
 #include <iterator>
-#include <mutex>
 #include <string_view>
+
+#include "core/base/mutex.h"
 
 namespace millrace::encode {
 namespace {
@@ -19,12 +20,12 @@ namespace {
 constexpr int64_t kMaxLogBytes = int64_t{8} << 20;
 
 struct State {
-  std::mutex mutex;
-  FfmpegComplaints complaints;
-  std::string line;         // begun and not yet ended by a newline
-  std::string last_line;    // written last
-  int64_t repetitions = 0;  // of last_line, not written
-  int64_t bytes = 0;        // written
+  Mutex mutex;
+  FfmpegComplaints complaints GUARDED_BY(mutex);
+  std::string line GUARDED_BY(mutex);         // begun and not yet ended by a newline
+  std::string last_line GUARDED_BY(mutex);    // written last
+  int64_t repetitions GUARDED_BY(mutex) = 0;  // of last_line, not written
+  int64_t bytes GUARDED_BY(mutex) = 0;        // written
 };
 
 thread_local bool muted = false;
@@ -44,7 +45,7 @@ void Write(const std::string& line) {
   static_cast<void>(written);  // nobody is left to tell
 }
 
-void Write(State& state, const std::string& line) {
+void Write(State& state, const std::string& line) REQUIRES(state.mutex) {
   if (state.bytes > kMaxLogBytes) return;
   state.bytes += std::ssize(line);
   if (state.bytes > kMaxLogBytes) {
@@ -54,7 +55,7 @@ void Write(State& state, const std::string& line) {
   Write(line);
 }
 
-void WriteOnce(State& state, const std::string& line) {
+void WriteOnce(State& state, const std::string& line) REQUIRES(state.mutex) {
   if (line == state.last_line) {
     ++state.repetitions;
     return;
@@ -67,7 +68,8 @@ void WriteOnce(State& state, const std::string& line) {
   Write(state, line);
 }
 
-void OnLine(State& state, int level, AVClassCategory category, const std::string& line) {
+void OnLine(State& state, int level, AVClassCategory category, const std::string& line)
+    REQUIRES(state.mutex) {
   if (level <= AV_LOG_ERROR) {
     FfmpegComplaints& complaints = state.complaints;
     complaints.last_error = line.substr(0, line.find_last_not_of('\n') + 1);
@@ -87,7 +89,7 @@ void Callback(void* object, int level, const char* format, va_list arguments) {
   if (vsnprintf(text.data(), text.size(), format, arguments) <= 0) return;
   const AVClass* kind = object != nullptr ? *static_cast<const AVClass**>(object) : nullptr;
   State& state = TheState();
-  const std::lock_guard lock(state.mutex);
+  const MutexLock lock(state.mutex);
   if (state.line.empty() && kind != nullptr) {
     state.line = std::string(kind->item_name(object)) + ": ";
   }
@@ -108,7 +110,7 @@ void StartFfmpegLog() {
 
 FfmpegComplaints Complaints() {
   State& state = TheState();
-  const std::lock_guard lock(state.mutex);
+  const MutexLock lock(state.mutex);
   return state.complaints;
 }
 
@@ -118,7 +120,7 @@ MutedFfmpegLog::~MutedFfmpegLog() { muted = false; }
 
 void ForgetComplaints() {
   State& state = TheState();
-  const std::lock_guard lock(state.mutex);
+  const MutexLock lock(state.mutex);
   state.complaints = {};
 }
 

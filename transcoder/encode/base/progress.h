@@ -39,8 +39,6 @@ class ProgressEstimator {
                     int64_t input_bytes, MonotonicTime start);
 
   Progress Update(const Observation& seen, MonotonicTime now);
-  // The best guess so far; nullopt if there is no ground for one.
-  std::optional<double> PlannedSeconds() const { return planned_; }
 
  private:
   void CorrectPlan(const Observation& seen);
@@ -50,7 +48,7 @@ class ProgressEstimator {
   const std::optional<double> header_seconds_;
   const int64_t input_bytes_;
   const MonotonicTime start_;
-  std::optional<double> planned_;
+  std::optional<double> planned_;  // the best guess so far; unset: there is no ground for one
   double best_fraction_ = 0;
   std::vector<int> best_percent_;  // of each output
 };

@@ -12,7 +12,7 @@ namespace millrace::encode {
 void Report::Write(const nlohmann::json& line) {
   std::string text = ToText(line);
   text += '\n';
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   for (size_t done = 0; done < text.size();) {
     const ssize_t put = write(fd_, text.data() + done, text.size() - done);
     if (put < 0 && errno == EINTR) continue;

@@ -1,9 +1,9 @@
 #pragma once
 
-#include <mutex>
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
+#include "core/base/mutex.h"
 #include "core/model/task.h"
 
 namespace millrace::encode {
@@ -26,7 +26,7 @@ class Report {
   void Write(const nlohmann::json& line);
 
   const int fd_;
-  std::mutex mutex_;  // lines stay whole
+  Mutex mutex_;  // held while a line is written, so that lines stay whole
 };
 
 }  // namespace millrace::encode

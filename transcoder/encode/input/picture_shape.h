@@ -23,7 +23,6 @@ struct Orientation {
   bool mirrored = false;      // left to right, before it is turned
 
   bool SwapsAxes() const { return clockwise_degrees == 90 || clockwise_degrees == 270; }
-  bool IsUpright() const { return clockwise_degrees == 0 && !mirrored; }
   // For a filter graph, e.g. "transpose=clock"; empty if upright.
   std::string Filters() const;
 

@@ -1,14 +1,13 @@
 #include "transcoder/encode/process/task_process.h"
 
-#include <openssl/evp.h>
 #include <signal.h>
 
 #include <cstdlib>
 #include <fstream>
-#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "core/base/log.h"
+#include "core/base/sha256.h"
 #include "transcoder/encode/base/failure.h"
 #include "transcoder/encode/base/ffmpeg_log.h"
 #include "transcoder/encode/process/sandbox.h"
@@ -45,8 +44,7 @@ void PrepareProcess() {
   signal(SIGXFSZ, SIG_IGN);
   signal(SIGPIPE, SIG_IGN);
   // OpenSSL reads its configuration upon its first use.
-  const std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> hash(EVP_MD_CTX_new(), &EVP_MD_CTX_free);
-  EVP_DigestInit_ex(hash.get(), EVP_sha256(), nullptr);
+  const Sha256 first_use;
 }
 
 int RunTaskProcess(const std::string& task_path, const TaskProcessOptions& options) {

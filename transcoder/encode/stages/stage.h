@@ -4,11 +4,11 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "core/base/mutex.h"
 #include "transcoder/encode/base/bounded_queue.h"
 #include "transcoder/ffmpeg.h"
 
@@ -44,8 +44,8 @@ struct StreamTally {
   std::optional<FirstError> first_error() const;
 
  private:
-  mutable std::mutex mutex_;
-  std::optional<FirstError> first_error_;
+  mutable Mutex mutex_;
+  std::optional<FirstError> first_error_ GUARDED_BY(mutex_);
 };
 
 // What is counted of the input as a whole.

@@ -4,10 +4,11 @@
 
 #include <cerrno>
 #include <limits>
+#include <span>
 #include <utility>
 
+#include "core/base/sha256.h"
 #include "transcoder/encode/base/file_io.h"
-#include "transcoder/encode/base/sha256.h"
 
 namespace millrace::encode {
 namespace {
@@ -17,18 +18,23 @@ constexpr int64_t kStepBytes = 1 << 20;
 
 constexpr int64_t kEnd = std::numeric_limits<int64_t>::max();
 
+std::span<const char> Chars(const FileHead& head) {
+  const void* bytes = head.data();
+  return {static_cast<const char*>(bytes), head.size()};
+}
+
 bool BeginsWith(int fd, const FileHead& head) {
   Sha256 foreseen;
-  foreseen.Update(head);
+  foreseen.Add(Chars(head));
   Sha256 found;
-  UpdateFromFile(found, fd, 0, std::ssize(head));
+  found.AddFile(fd, 0, std::ssize(head));
   return found.Finish() == foreseen.Finish();
 }
 
 // Up to the end of the file, unless it is asked to stop.
 void UpdateToEnd(Sha256& hash, int fd, int64_t begin, const std::stop_token& stop) {
   while (!stop.stop_requested()) {
-    const int64_t end = UpdateFromFile(hash, fd, begin, begin + kStepBytes);
+    const int64_t end = hash.AddFile(fd, begin, begin + kStepBytes);
     if (end == begin) return;
     begin = end;
   }
@@ -94,7 +100,7 @@ int64_t TrailingHash::Follow(Sha256& hash, int fd, int64_t begin, const std::sto
     const State state = Await(done + kStepBytes, stop);
     if (state.rewritten_to || state.written < done + kStepBytes) break;
     const int64_t from = done;
-    done = UpdateFromFile(hash, fd, from, from + kStepBytes);
+    done = hash.AddFile(fd, from, from + kStepBytes);
     BeginWriting(fd, from, done);
     followed_.store(done - begin);
   }
@@ -106,7 +112,7 @@ std::optional<std::string> TrailingHash::HashBehind(const FileHead& head,
   const UniqueFd fd(open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   if (!fd) ThrowStorageError("open " + path_, errno);
   Sha256 hash;
-  hash.Update(head);
+  hash.Add(Chars(head));
   const int64_t done = Follow(hash, fd.get(), std::ssize(head), stop);
   const State state = Await(kEnd, stop);
   if (!state.rewritten_to || *state.rewritten_to > std::ssize(head) ||

@@ -11,10 +11,9 @@
 #include <vector>
 
 #include "core/base/mutex.h"
+#include "core/base/sha256.h"
 
 namespace millrace::encode {
-
-class Sha256;
 
 // The beginning of a file, up to where its media begin.
 using FileHead = std::vector<uint8_t>;

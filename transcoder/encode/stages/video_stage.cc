@@ -90,7 +90,7 @@ PictureFilter::Shape PictureFilter::ShapeOf(const AVFrame& frame) const {
           .deinterlace = options_.interlaced || shape_.deinterlace || IsInterlaced(frame)};
 }
 
-std::string PictureFilter::DescribeScaling(const Shape& shape, bool tone_map, bool& resized) {
+std::string PictureFilter::DescribeScaling(const Shape& shape, bool tone_map) {
   const Orientation& turn = options_.orientation;
   const DisplaySize display =
       DisplaySizeOf({.width = shape.width, .height = shape.height}, shape.aspect, turn);
@@ -103,7 +103,7 @@ std::string PictureFilter::DescribeScaling(const Shape& shape, bool tone_map, bo
   if (same_shape) inside = *size_;
   PictureSize before_turn = inside;
   if (turn.SwapsAxes()) std::swap(before_turn.width, before_turn.height);
-  resized = before_turn.width != shape.width || before_turn.height != shape.height;
+  const bool resized = before_turn.width != shape.width || before_turn.height != shape.height;
 
   std::string chain;
   const bool to_limited = IsFullRangeYuv(shape.format, shape.range) || IsRgb(shape.format);
@@ -141,9 +141,7 @@ std::string PictureFilter::Describe(const AVFrame& frame, const Shape& shape) {
   tone_mapped_ = tone_mapped_ || tone_map;
   std::string chain;
   if (shape.deinterlace) Append(chain, "bwdif=mode=send_frame:parity=auto:deint=interlaced");
-  bool resized = false;
-  const std::string scaling = DescribeScaling(shape, tone_map, resized);
-  Append(chain, scaling);
+  Append(chain, DescribeScaling(shape, tone_map));
   if (tone_map) Append(chain, ToneMap(frame));
   Append(chain, DescribeFormat(shape, tone_map));
   if (options_.fps) {

@@ -59,7 +59,7 @@ class PictureFilter {
   FramePtr PullFrom(Graph& graph) const;
   void TagOutput(AVFrame& frame) const;
   std::string Describe(const AVFrame& frame, const Shape& shape);
-  std::string DescribeScaling(const Shape& shape, bool tone_map, bool& resized);
+  std::string DescribeScaling(const Shape& shape, bool tone_map);
   std::string DescribeFormat(const Shape& shape, bool tone_map) const;
 
   const PictureOptions options_;
