@@ -90,6 +90,6 @@ double ToSeconds(int64_t timestamp, AVRational time_base) {
 }  // namespace millrace::encode
 
 #if defined(__SANITIZE_ADDRESS__)
-// libx265 3.5 never frees its frame filters' row buffers; nothing of ours can.
+// Libx265 3.5 never frees the row buffers of its frame filters, and we cannot.
 extern "C" const char* __lsan_default_suppressions() { return "leak:libx265"; }
 #endif

@@ -1,7 +1,7 @@
 #pragma once
 
-// FFmpeg for the encoder: its headers, one owning type for each of its types, and errors in its own
-// words. No other file frees what FFmpeg allocates.
+// FFmpeg for the encoder: its headers, one owning type for each of its types, and errors with its
+// own texts. No other file frees what FFmpeg allocates.
 
 extern "C" {
 #include <libavcodec/avcodec.h>
@@ -57,7 +57,7 @@ CodecPtr MakeCodec(const AVCodec& codec);
 ParametersPtr CopyOf(const AVCodecParameters& parameters);
 GraphPtr MakeGraph();
 
-// Options on their way into FFmpeg, which takes out those that it knows.
+// Options for a call of FFmpeg, which takes out those that it knows.
 class Options {
  public:
   Options() = default;
@@ -68,7 +68,7 @@ class Options {
   void Set(const char* key, const std::string& value);
   void Set(const char* key, int64_t value);
   AVDictionary** get() { return &dictionary_; }
-  // Throws Error{kInternal} naming the first option that nobody took: a typing error of ours.
+  // Throws Error{kInternal} if an option is left, and names it: a typing error of ours.
   void CheckAllTaken(const char* by) const;
 
  private:

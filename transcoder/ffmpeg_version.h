@@ -153,7 +153,8 @@ inline std::span<const uint8_t> FindSideData(const AVStream& stream, AVPacketSid
   return {};
 }
 
-// What AVIOContext hands to a write function: const since libavformat 61 (FFmpeg 7.0).
+// The type of the bytes that AVIOContext hands to a write function: const since libavformat 61
+// (FFmpeg 7.0).
 #if LIBAVFORMAT_VERSION_MAJOR >= 61
 using WrittenByte = const uint8_t;
 #else

@@ -79,7 +79,7 @@ struct ReplyToJson {
   }
 };
 
-// Turns packets into `T` with `convert`, and what is wrong with them into kProtocolError.
+// Receives a packet as a `T` made by `convert`; throws kProtocolError for one that is not.
 template <typename T, typename Convert>
 Received<T> ReceiveAs(int socket, ReceiveOptions options, Convert convert) {
   Received<Packet> packet = ReceiveMessage(socket, options);
@@ -144,7 +144,7 @@ Received<Packet> ReceiveMessage(int socket, ReceiveOptions options) {
     ThrowErrno("receive from the other end of the zygote's channel");
   }
   Packet packet{.body = {}, .fds = TakeDescriptors(header)};
-  // Nobody sends an empty packet, so nothing at all means that the other end is closed.
+  // Takes an empty packet for the end: nobody sends one.
   if (size == 0) return {.status = ReceiveStatus::kClosed, .value = {}};
   if ((header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
     throw Error(ErrorCode::kProtocolError, "a message to or from the zygote is too large");

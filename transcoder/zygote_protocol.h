@@ -15,7 +15,7 @@
 
 namespace millrace {
 
-// What a worker and its zygote (`millrace-encode --zygote FD`) say to each other over a
+// The messages between a worker and its zygote (`millrace-encode --zygote FD`) over a
 // SOCK_SEQPACKET socket pair: one JSON object a packet, descriptors beside it (SCM_RIGHTS).
 //
 //   worker -> zygote   {"run": "<path of task.json>", "token": "…"} + [report pipe, log file]
@@ -67,7 +67,7 @@ struct ZygoteRefused {
 
 using ZygoteReply = std::variant<ZygoteStarted, ZygoteExited, ZygoteRefused>;
 
-// What a receive found. `value` is set for kMessage only.
+// The result of a receive. `value` is set for kMessage only.
 enum class ReceiveStatus { kMessage, kWouldBlock, kClosed };
 template <typename T>
 struct Received {

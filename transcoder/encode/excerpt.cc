@@ -19,7 +19,7 @@ using enum ErrorCode;
 
 constexpr double kBeforeSeconds = 5;
 constexpr double kAfterSeconds = 5;
-// Of packets; what the container adds is well within the rest of 32 MiB.
+// Limits the bytes of packets; what the container adds stays well below 32 MiB in all.
 constexpr int64_t kMaxBytesBefore = int64_t{24} << 20;
 constexpr int64_t kMaxBytes = int64_t{31} << 20;
 constexpr int kMaxErrorsInARow = 64;
@@ -34,7 +34,7 @@ bool MatroskaTakes(const AVStream& stream) {
   const AVCodecID codec = stream.codecpar->codec_id;
   if (matroska == nullptr) return false;
   if (avformat_query_codec(matroska, codec, FF_COMPLIANCE_NORMAL) == 1) return true;
-  // What has no name of its own there is taken by that which AVI and WAV have for it.
+  // Matroska takes codecs without a name of its own under their AVI or WAV tag.
   const std::array tags = {
       kind == AVMEDIA_TYPE_VIDEO ? avformat_get_riff_video_tags() : avformat_get_riff_audio_tags(),
       static_cast<const AVCodecTag*>(nullptr)};
@@ -70,7 +70,7 @@ class Window {
     }
   }
 
-  // Whether there is anything at the moment, give or take the window.
+  // Returns true if the window holds packets near the moment.
   bool Hit() const {
     return std::ranges::any_of(packets_, [this](const PacketPtr& packet) {
       return SecondsOf(*packet) >= at_seconds_ - kBeforeSeconds;
@@ -84,12 +84,12 @@ class Window {
   void Seek() {
     const double from = std::max(0.0, at_seconds_ - kBeforeSeconds);
     const auto target = static_cast<int64_t>(from * AV_TIME_BASE);
-    // Where seeking fails everything is read, and dropped until the window begins.
+    // If seeking fails, everything is read, and dropped until the window begins.
     av_seek_frame(&input_.format(), -1, target, AVSEEK_FLAG_BACKWARD);
   }
 
-  // Returns false at the end of the input. A demuxer may find its way again after damage, which is
-  // what is looked for here.
+  // Returns false at the end of the input. Reads on after errors: a demuxer may recover after
+  // damage, and damage is what the excerpt is about.
   bool Read(AVPacket& packet) {
     for (int errors = 0; errors < kMaxErrorsInARow; ++errors) {
       const int rc = av_read_frame(&input_.format(), &packet);
@@ -103,7 +103,8 @@ class Window {
     return ToSeconds(packet.dts, input_.stream(packet.stream_index).time_base);
   }
 
-  // Damaged files have times that no container takes. Returns false if the packet is of no use.
+  // Repairs timestamps of damaged files that no container takes. Returns false if the packet has to
+  // be dropped.
   static bool Mend(AVPacket& packet) {
     if (packet.size == 0) return false;
     if (packet.dts == AV_NOPTS_VALUE) packet.dts = packet.pts;
@@ -116,7 +117,8 @@ class Window {
     const double at = SecondsOf(*packet);
     const bool leads = packet->stream_index == lead_;
     const bool key = (packet->flags & AV_PKT_FLAG_KEY) != 0;
-    // A later place to begin, still in front of the window: what came before is not needed.
+    // Drops what came before: this keyframe is a later place to begin, still in front of the
+    // window.
     if (leads && key && at <= at_seconds_ - kBeforeSeconds) Clear();
     if (leads && at > at_seconds_ + kAfterSeconds) {
       behind_ = true;
@@ -124,7 +126,7 @@ class Window {
     }
     bytes_ += packet->size;
     packets_.push_back(std::move(packet));
-    // However long ago the last keyframe is: the moment itself has to be in it.
+    // Keeps the moment itself in the window, even if the last keyframe is far behind it.
     while (at <= at_seconds_ && bytes_ > kMaxBytesBefore) {
       bytes_ -= packets_.front()->size;
       packets_.pop_front();
@@ -164,7 +166,7 @@ std::string WriteFile(const InputFile& input, Window& window, const std::string&
   }
   FileTally tally(window.tracks().size());
   MuxStage mux(std::move(options), tally);
-  // Room for everything: the same thread fills it and empties it.
+  // The queue holds everything at once, because the same thread fills and empties it.
   MuxQueue queue(window.packets().size() + 2 * window.tracks().size() + 1);
   for (const auto& [stream, track] : window.tracks()) {
     queue.Push(

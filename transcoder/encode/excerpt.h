@@ -7,10 +7,10 @@
 
 namespace millrace::encode {
 
-// Copies what lies around a moment of the input, undecoded, into <output_dir>/excerpt.mkv: from
-// about 5 s before it to 5 s after it, never more than 32 MiB, timestamps as they are in the input.
-// So whoever looks into a failure need not begin with the whole file. Pictures, sound; what
-// Matroska does not take is left out.
+// Copies the media around a moment of the input, undecoded, into <output_dir>/excerpt.mkv: from
+// about 5 s before it to 5 s after it, at most 32 MiB, with the input's timestamps. Lets a person
+// look into a failure without the whole file. Takes pictures and sound, and leaves out what
+// Matroska cannot hold.
 //
 // Throws Error{kNoMatchingStreams} if the input has nothing there or nothing that Matroska takes,
 // Error{kWorkerDiskFull} or Error{kStorageError} if it cannot be written.

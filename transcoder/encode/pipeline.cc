@@ -10,7 +10,7 @@
 namespace millrace::encode {
 namespace {
 
-// Pictures are large: a few hide the unevenness of the stages, more only cost memory.
+// Pictures are large: a few even out the speed of the stages, more would only cost memory.
 constexpr size_t kFrameQueueLength = 4;
 constexpr size_t kPacketQueueLength = 64;
 
@@ -26,7 +26,7 @@ bool IsInterlaced(const AVStream& stream) {
   }
 }
 
-// Of one second of an output, relative to others; for the percentage only.
+// The cost of one second of an output relative to other outputs; used for the percentage only.
 double CostOf(const OutputSpec& output) {
   if (!output.video) return 1;
   const VideoCodecTraits& codec = TraitsOf(output.video->codec);
@@ -81,7 +81,7 @@ int64_t Pipeline::ReservedIndexBytes(const FilePlan& plan) const {
   if (!TraitsOf(*plan.spec->container).is_mov || !CopiesOnly(*plan.spec) ||
       plan_.time.trimmed_start || plan_.time.clip)
     return 0;
-  // A small file is rewritten faster than its reserve is worth.
+  // Rewriting a small file costs less than reserving room for its index.
   if (input_.io().size() < kWorthwhile) return 0;
   int64_t bytes = LargestIndexBytes(input_.format());
   for (const std::optional<int>& stream : {plan.video_stream, plan.audio_stream}) {
@@ -110,10 +110,10 @@ MuxOptions Pipeline::MuxOptionsOf(const FilePlan& plan) const {
   return options;
 }
 
-// The head of a copy whose index stands in front is foreseen, so that the file can be hashed while
-// it is written.
+// Predicts the head of a copy whose index stands in front, so that the file can be hashed while it
+// is written.
 ForeseeHead Pipeline::ForeseeHeadOf(const FilePlan& plan, const MuxOptions& options) const {
-  // Two indexes more are in memory meanwhile; this is that of about seven hours.
+  // Limits memory, as two more indexes are held meanwhile; this one covers about seven hours.
   constexpr int64_t kLargestIndex = 64 << 20;
   if (options.reserved_index_bytes == 0 || options.reserved_index_bytes > kLargestIndex) return {};
   std::vector<CopiedTrack> tracks;
@@ -153,7 +153,7 @@ void Pipeline::AddCopy(int index, size_t track, MuxQueue& mux) {
   const AVStream& stream = input_.stream(index);
   auto route = std::make_shared<CopyRoute>(
       stream, plan_.time, track, [&mux](MuxItem item) { return mux.Push(std::move(item)); });
-  // The format is known already, and the queue is empty: this does not wait.
+  // Does not wait, as the queue is empty.
   mux.Push({.track = track, .format = CopyRoute::FormatOf(stream), .packet = nullptr});
   routes_[index].emplace_back([route](PacketPtr packet) { return route->Take(std::move(packet)); });
 }
@@ -323,7 +323,8 @@ std::vector<ProgressEstimator::Output> Pipeline::ProgressOutputs() const {
   std::vector<ProgressEstimator::Output> outputs;
   for (const FileResult& file : files_) {
     const OutputSpec& spec = *file.plan->spec;
-    // Otherwise a copy is read once more in the end, to hash it, and perhaps to move its media.
+    // A copy whose head is not predicted is read again at the end to hash it, and perhaps to move
+    // its media.
     const double of_copy = file.head_is_foreseen ? 0.1 : 0.4;
     outputs.push_back({.name = spec.name,
                        .cost = CostOf(spec),

@@ -18,7 +18,7 @@
 
 namespace millrace::encode {
 
-// What became of the plan, for the verdict.
+// What was made of one file of the plan; the verdict reads it.
 struct FileResult {
   const FilePlan* plan = nullptr;
   std::unique_ptr<FileTally> tally;
@@ -26,7 +26,7 @@ struct FileResult {
   EncodeTally audio;
   std::atomic<bool> tone_mapped{false};
   bool head_is_foreseen = false;  // so that it is hashed while it is written
-  // Which of tally->tracks; -1: there is none.
+  // Indexes into tally->tracks; -1: there is no such track.
   int video_track = -1;
   int audio_track = -1;
 };
@@ -61,10 +61,10 @@ class Pipeline {
   // context.
   void Run(const Watch& watch);
 
-  // What progress is measured by; `outputs` of an Observation are in the same order.
+  // The outputs for the ProgressEstimator, in the order of an Observation's `outputs`.
   std::vector<ProgressEstimator::Output> ProgressOutputs() const;
 
-  // After Run.
+  // Results; read them after Run.
   const std::list<FileResult>& files() const { return files_; }
   const std::list<ThumbnailResult>& thumbnails() const { return thumbnails_; }
   const StreamTally& tally(int stream) const { return *stream_tallies_.at(stream); }

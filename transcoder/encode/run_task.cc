@@ -16,8 +16,8 @@
 namespace millrace::encode {
 namespace {
 
-// Progress is told when the percentage changes, but not faster than this; and otherwise at a calm
-// pace, while anything changes, and now and then if nothing does.
+// Limits progress reports: a change of percentage or phase is reported after kFastest, any other
+// change after kCalm, and nothing new after kHeartbeat.
 constexpr auto kFastest = std::chrono::milliseconds(50);
 constexpr auto kCalm = std::chrono::milliseconds(100);
 constexpr auto kHeartbeat = std::chrono::seconds(1);

@@ -7,11 +7,11 @@
 
 namespace millrace::encode {
 
-// The encoder's door: runs one task and reports how it ended. Never throws. Returns true if the
-// task succeeded. One task at a time: FFmpeg's log is the process's, and so is the task's.
+// Runs one task and reports how it ended. Never throws. Returns true if the task succeeded. Run one
+// task at a time: FFmpeg's log belongs to the process.
 bool RunTask(const TaskDocument& task, Report& report);
 
-// What probing finds in a file. Throws as InputFile does.
+// Returns the facts that probing finds in a file. Throws as InputFile does.
 nlohmann::json ProbeFile(const std::string& path);
 
 }  // namespace millrace::encode

@@ -9,7 +9,7 @@ namespace {
 
 using enum ErrorCode;
 
-// A header may promise a little more than there is without anything being lost.
+// A header may promise this much more than the media without a loss.
 constexpr double kShortfallShare = 0.05;
 constexpr double kShortfallSeconds = 1;
 
@@ -19,7 +19,7 @@ nlohmann::json ContextOf(const AVStream& stream, const StreamTally& tally,
                             {"stream", stream.index},
                             {"codec", CodecName(*stream.codecpar)},
                             {"packets", tally.packets.load()}};
-  // Every stream is judged at the end, when what was said last may have come from anywhere.
+  // Prefers the decoder's last complaint: the last of all may come from anywhere by now.
   const std::string& said =
       complaints.last_decoder_error.empty() ? complaints.last_error : complaints.last_decoder_error;
   if (!said.empty()) context["ffmpeg"] = said;
@@ -82,8 +82,8 @@ double SecondsMade(const Pipeline& pipeline, const Plan& plan) {
   return ToSeconds(end_us, kMicroseconds);
 }
 
-// Headers lie, so a promise alone is no proof of a loss: there must be a sign of damage as well.
-// Without one the difference is still worth a remark.
+// Headers lie, so a short output alone proves no loss: there must be a sign of damage as well.
+// Without one the difference is only a warning.
 void JudgeLength(const Pipeline& pipeline, const Plan& plan, const InputFile& input,
                  const FfmpegComplaints& complaints, std::vector<Warning>& warnings) {
   if (!plan.header_seconds) return;

@@ -8,9 +8,9 @@
 
 namespace millrace::encode {
 
-// Judges a pipeline that ended without an error: was what it made what the input promised? Returns
-// remarks on what is missing. Throws Error{kCorruptMedia} (or kEncryptedInput) if a stream that was
-// wanted gave nothing, kNoMatchingStreams if the clip lies outside of the input.
+// Judges a pipeline that ended without an error by what the input promised. Returns warnings about
+// what is missing. Throws Error{kCorruptMedia} (or kEncryptedInput) if a stream that was wanted
+// gave nothing, kNoMatchingStreams if the clip lies outside of the input.
 std::vector<Warning> Judge(const Pipeline& pipeline, const Plan& plan, const InputFile& input,
                            const FfmpegComplaints& complaints);
 

@@ -17,7 +17,7 @@ namespace {
 
 using nlohmann::json;
 
-// What counting the packets of a track tells.
+// The result of counting the packets of a track.
 struct Counted {
   int64_t packets = 0;
   double begin = 0;
@@ -31,7 +31,7 @@ struct Counted {
               std::move(context));
 }
 
-// mov's index has everything; elsewhere the packets are counted.
+// Reads mov's index, which has everything; in other formats counts the packets.
 std::vector<Counted> Count(InputFile& file) {
   std::vector<Counted> counted(file.format().nb_streams);
   bool indexed = true;
@@ -107,8 +107,8 @@ void CheckTrack(const FileResult& result, int track, const std::optional<int>& f
   if (!wanted) return;
   const int64_t sent = result.tally->tracks[static_cast<size_t>(track)].packets.load();
   const int64_t inside = counted.at(static_cast<size_t>(*found)).packets;
-  // Sound may be packed into packets differently by what reads it; pictures may not. The index of a
-  // copy leaves out what an edit list hides.
+  // Compares pictures exactly and sound not: a demuxer may cut sound into other packets. The index
+  // of a copy leaves out what an edit list hides.
   const int64_t encoded = result.video.frames_in.load();
   const bool exact = std::string_view(kind) == "video" && encoded > 0;
   if (exact && result.video.frames_out.load() != encoded) {
@@ -133,10 +133,10 @@ void CheckPicture(const FileResult& result, const AVCodecParameters& codec) {
                 {{"kind", "video"}});
 }
 
-// Priming, a frame of padding and coarse container clocks.
+// Allows for priming, a frame of padding and coarse container clocks.
 constexpr double kSlackSeconds = 0.5;
 
-// Of a track, whatever the container's header says.
+// The duration of a track by its packets and its header, whichever is longer.
 double TrackSeconds(const InputFile& file, const std::vector<Counted>& counted,
                     const std::optional<int>& track) {
   if (!track) return 0;
@@ -147,7 +147,7 @@ double TrackSeconds(const InputFile& file, const std::vector<Counted>& counted,
   return std::max(told, packets.end - packets.begin);
 }
 
-// No track goes on where the decoded input has ended; what is copied was not decoded.
+// Checks that no encoded track is longer than the decoded input. Copies were not decoded.
 void CheckNotLonger(const Pipeline& pipeline, const FileResult& result, double seconds) {
   const FilePlan& plan = *result.plan;
   const bool copies =
@@ -181,7 +181,7 @@ int64_t BytesOf(const std::string& path) {
   return facts.st_size;
 }
 
-// What we have written ourselves and cannot read is not the input's fault.
+// Reports an output that cannot be read as our fault, not the input's.
 std::unique_ptr<InputFile> OpenOutput(const FilePlan& plan, const std::string& path) {
   try {
     return std::make_unique<InputFile>(path);

@@ -7,9 +7,9 @@
 
 namespace millrace::encode {
 
-// Exit code 0 is not success. Opens each file again, as a player would, and compares what is in it
-// with what was sent to it: tracks, frames, seconds, size on screen. Returns the manifest's entries
-// in the order of the spec. Throws Error{kTruncatedOutput}, stage "verify".
+// Opens each output again, as a player would, and compares it with what was sent to it: tracks,
+// frames, seconds, size on screen. Returns the manifest's entries in the order of the spec. Throws
+// Error{kTruncatedOutput}, stage "verify".
 std::vector<OutputFile> VerifyOutputs(const Pipeline& pipeline, const EncodeSpec& spec,
                                       const std::string& output_dir);
 

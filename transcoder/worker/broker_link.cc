@@ -67,7 +67,7 @@ BrokerLink::BrokerLink(std::string endpoint) : impl_(std::make_unique<Impl>()) {
 BrokerLink::~BrokerLink() = default;
 
 void BrokerLink::Send(const Message& message) {
-  // Asking for the events makes ZeroMQ take note of a connection that has just been made or lost.
+  // Reads the events, which makes ZeroMQ notice a connection that has just been made or lost.
   zmq::socket_t& socket = impl_->connection->socket;
   if ((socket.get(zmq::sockopt::events) & ZMQ_POLLOUT) != 0) {
     SendFrames(socket, EncodeMessage(message));

@@ -20,7 +20,7 @@ namespace {
 
 constexpr size_t kMaxAnswerBytes = size_t{1} << 20;
 
-// Returns nullopt if the writer is not done by `deadline` or says too much.
+// Returns nullopt if the writer has not ended by `deadline`, or writes too much.
 std::optional<std::string> ReadAll(int fd, std::chrono::steady_clock::time_point deadline) {
   std::string text;
   std::array<char, 4096> buffer{};

@@ -8,7 +8,7 @@
 
 namespace millrace::worker {
 
-// What the encoder program of this worker can really do, as it says itself.
+// The encoders and versions that this worker's encoder program reports of itself.
 struct Capabilities {
   std::vector<std::string> encoders;  // those that it could open
   nlohmann::json versions;            // of the program and of its libraries

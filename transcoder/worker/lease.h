@@ -10,7 +10,7 @@
 
 namespace millrace::worker {
 
-// The words in which the worker's session and its child processes talk about work. Plain values.
+// Values that the worker's session and its child processes exchange.
 
 // One attempt at one task, as the broker granted it.
 using Lease = message::LeaseName;
@@ -20,7 +20,7 @@ void CheckName(const Lease& lease);
 // Throws Error{kProtocolError}, also like CheckName().
 Lease LeaseFromJson(const nlohmann::json& json);
 
-// A lease with what is to be done for it.
+// A lease and its task.
 struct Assignment {
   Lease lease;
   std::string job;

@@ -15,9 +15,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Between two registers.
+// The time between two registers.
 constexpr auto kRegisterPause = 1s;
-// At most five beats a second.
+// Limits beats to five a second.
 constexpr auto kBeatSpacing = 200ms;
 // Used until the broker has told its own.
 constexpr auto kFirstLeaseTime = 30s;
@@ -55,7 +55,7 @@ Session::Session(WorkerFacts facts, std::chrono::milliseconds drain_timeout, con
 
 void Session::OnConnected() {
   CheckLease();
-  // Perhaps to a broker that was restarted and does not know us: a beat finds out.
+  // Beats at once: the broker may have been restarted and not know us.
   if (state_ == State::kRegistering) SendRegister();
   if (state_ == State::kRegistered) SendBeat();
 }
@@ -102,7 +102,8 @@ void Session::OnRegistered(const Message& message) {
   beat_time_ = beat_time;
   answered_at_ = asked->sent_at;
   beat_at_ = clock_.Now();
-  // A restarted broker knows no progress and no media, and perhaps not that we are draining.
+  // Sends everything again: a restarted broker knows neither progress nor media, and perhaps not
+  // that we drain.
   changed_ = draining_ || !leases_.empty();
   for (auto& [lease, held] : leases_) {
     held.media_told.reset();

@@ -17,11 +17,11 @@
 
 namespace millrace::worker {
 
-// The way to the broker. The real one is BrokerLink.
+// Sends messages to the broker; implemented by BrokerLink.
 class BrokerTransport {
  public:
   virtual ~BrokerTransport() = default;
-  // Sends, or loses the message: the session repeats what matters.
+  // Sends the message, or loses it: the session repeats what matters.
   virtual void Send(const Message& message) = 0;
   // Drops the connection and makes a new one.
   virtual void Reconnect() = 0;
@@ -61,7 +61,7 @@ class Session final : public TaskEvents {
   void OnConnected();
   // Takes a message of the broker. Logs a malformed one, which changes nothing.
   void OnMessage(const Message& message);
-  // Does what is due. Call it after each batch of events and at NextDeadline().
+  // Does everything that is due. Call it after each batch of events and at NextDeadline().
   void Tick();
   MonotonicTime NextDeadline() const;
 

@@ -10,7 +10,7 @@
 
 namespace millrace::worker {
 
-// What the operator chooses for one worker. Constant after main() has filled it in.
+// The operator's settings of one worker. Constant after main() has filled it in.
 struct WorkerSettings {
   CommonSettings common;
   std::string name;  // stable over restarts; empty: <hostname>/1
@@ -27,13 +27,14 @@ struct WorkerSettings {
 
 void AddWorkerSettings(SettingsParser& parser, WorkerSettings& settings);
 
-// Fills in what was left empty. Throws Error{kInvalidRequest} naming a setting that makes no sense.
+// Completes settings that were left empty. Throws Error{kInvalidRequest} naming one that makes no
+// sense.
 void FinishWorkerSettings(WorkerSettings& settings);
 
 // "key=value" of each label, as an object's members. Throws Error{kInvalidRequest}.
 std::map<std::string, std::string> ParseLabels(const std::vector<std::string>& labels);
 
-// How many processors this process may run on.
+// The number of processors that this process may run on.
 int CountCores();
 
 }  // namespace millrace::worker

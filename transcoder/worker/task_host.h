@@ -9,24 +9,24 @@
 
 namespace millrace::worker {
 
-// What the session orders. The real one is child/child_host.h. Orders return at once and never
-// throw; what comes of them is told through TaskEvents, never from within an order.
+// Takes the session's orders; implemented by child/child_host.h. Orders return at once and never
+// throw; their results come through TaskEvents, never from within an order.
 class TaskHost {
  public:
   virtual ~TaskHost() = default;
   virtual void Start(const Assignment& assignment) = 0;
   virtual void StartProbe(const ProbeOrder& order) = 0;
-  // Kills the child of a lease and discards its files. Told as OnStopped, unless the end of the
-  // run had been on its way already. Nothing happens if the lease has no run.
+  // Kills the child of a lease and discards its files. Reported as OnStopped, unless the end of the
+  // run was on its way already. Does nothing if the lease has no run.
   virtual void Stop(const Lease& lease) = 0;
   // Removes the files of a lease whose run has ended.
   virtual void Discard(const Lease& lease) = 0;
-  // From now on a failure is told at once: nothing is cut out of its input any more.
+  // From now on, reports failures at once, without excerpts.
   virtual void SkipExcerpts() = 0;
 };
 
-// What becomes of the orders. Each started run is followed by exactly one of OnFinished, OnFailed
-// and OnStopped; each probe by one of OnProbed and OnProbeFailed.
+// Receives the results of orders. Each started run is followed by exactly one of OnFinished,
+// OnFailed and OnStopped; each probe by one of OnProbed and OnProbeFailed.
 class TaskEvents {
  public:
   virtual ~TaskEvents() = default;

@@ -54,7 +54,7 @@ void Touch(const std::filesystem::path& file) {
   }
 }
 
-// Rounded up, so that what is awaited is due when poll() returns.
+// Rounds up, so that the deadline has passed when poll() returns.
 int PollTimeout(MonotonicTime now, MonotonicTime deadline) {
   if (deadline <= now) return 0;
   if (deadline == MonotonicTime::max()) return -1;

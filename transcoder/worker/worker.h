@@ -14,8 +14,8 @@
 
 namespace millrace::worker {
 
-// The program: one thread that waits for the broker, the zygote, the reports of the children, the
-// clock and SIGTERM or SIGINT, whichever comes first. Owned by main(), and used by its thread.
+// The worker program: one thread that waits for the broker, the zygote, the reports of children,
+// the clock and SIGTERM or SIGINT. Owned by main(), and used by its thread.
 class Worker {
  public:
   // Blocks SIGTERM and SIGINT, which Run() receives. Throws Error if a part cannot be started.

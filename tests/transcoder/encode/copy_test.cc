@@ -52,7 +52,7 @@ std::filesystem::path Enlarged(const std::filesystem::path& folder, const std::s
   return path;
 }
 
-// Where the media of an MP4 begin, and how much room was kept for its index.
+// The offset of an MP4's media, and the room kept for its index.
 struct Layout {
   size_t head_bytes = 0;
   int64_t index_bytes = 0;
@@ -231,7 +231,7 @@ TEST(Rehearsal, StopsWhenAsked) {
   EXPECT_TRUE(Rehearse(input, plan, kMebibyte, stop.get_token()).empty());
 }
 
-// A file that is written as a muxer does it: the head last.
+// Writes a file as a muxer does: the head last.
 class GrowingFile {
  public:
   explicit GrowingFile(FileHead head) : head_(std::move(head)) {
@@ -294,7 +294,7 @@ TEST(TrailingHash, FollowsTheWriter) {
   EXPECT_EQ(hash.followed(), 8 * kMebibyte);
 }
 
-// Waits until it is asked to stop; says then what the head is.
+// Predicts the head only when asked to stop.
 ForeseeHead ForeseeLate(const FileHead& head, std::atomic<bool>& stopped) {
   return [&, head](const std::stop_token& stop) {
     std::mutex mutex;

@@ -10,7 +10,7 @@
 
 namespace millrace::encode {
 
-// How a task ended, and all it said on the way.
+// The end of a task, and all that it reported on the way.
 struct Ended {
   bool succeeded = false;
   Manifest manifest;     // if it succeeded
@@ -29,7 +29,7 @@ class TaskRunner {
   TaskRunner();
   Ended Run(const std::filesystem::path& input, std::vector<OutputSpec> outputs,
             std::optional<ClipSpec> clip = {}, int threads = 2);
-  // Of the last task.
+  // The output folder of the last task.
   std::filesystem::path output_dir() const { return output_dir_; }
   std::filesystem::path PathOf(const OutputFile& file) const { return output_dir_ / file.path; }
   TaskDocument Document(const std::filesystem::path& input, std::vector<OutputSpec> outputs);

@@ -1,5 +1,4 @@
-// What is cut out of an input about a moment of it, by the real program in its sandbox, and read by
-// ffprobe.
+// Tests excerpts: cut by the real program in its sandbox, and read by ffprobe.
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -24,7 +23,7 @@ class ExcerptTest : public testing::Test {
     std::ofstream(document) << ToJson(task);
     return ParseReport(RunProcess({MILLRACE_ENCODE, document}).out);
   }
-  // The facts of the excerpt, having checked that it is one and holds the moment.
+  // Checks that the excerpt is valid and holds the moment; returns its facts.
   nlohmann::json Measure(const Ended& ended, double moment) {
     EXPECT_TRUE(ended.succeeded) << ended.error;
     const OutputFile* file = ended.Find("excerpt");

@@ -1,4 +1,4 @@
-// Every fixture through the encoder, and what came out read by ffprobe and ffmpeg.
+// Sends every fixture through the encoder, and reads the outputs with ffprobe and ffmpeg.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -17,7 +17,7 @@ using fixtures::Fixture;
 
 std::vector<Fixture> AllFixtures() {
   std::vector<Fixture> all = fixtures::LoadManifest();
-  // A day of black is for the long tests of the service.
+  // Leaves out a day of black, which is for the long tests of the service.
   std::erase_if(all, [](const Fixture& fixture) { return fixture.name == "black-24h.mp4"; });
   return all;
 }
@@ -101,7 +101,7 @@ std::string TestNameOf(const testing::TestParamInfo<Fixture>& info) {
 
 INSTANTIATE_TEST_SUITE_P(Encode, EveryFixture, testing::ValuesIn(AllFixtures()), TestNameOf);
 
-// Where the broken ones break, by which failures that are alike are put together.
+// The error and place of each broken fixture; failures are grouped by them.
 struct Breaks {
   const char* fixture;
   const char* code;

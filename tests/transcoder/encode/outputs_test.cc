@@ -1,4 +1,5 @@
-// What can be asked for: codecs, containers, copies, still pictures, clips; and what is refused.
+// Tests each thing that a spec can ask for (codecs, containers, copies, still pictures, clips), and
+// what is refused.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 

@@ -119,7 +119,7 @@ TEST(Program, NamesTheEncodersThatReallyWork) {
             nlohmann::json({"h264", "hevc", "vp9", "av1", "aac", "opus", "mp3"}));
 }
 
-// What it writes there stands in the worker's log, which is one JSON object a line.
+// Standard error becomes the worker's log, which has one JSON object a line.
 TEST(Program, LetsNoEncoderIntroduceItselfOnStandardError) {
   const auto ran =
       RunProcess({"sh", "-c", "\"$0\" --capabilities 2>&1 >/dev/null", MILLRACE_ENCODE});
@@ -165,7 +165,7 @@ TEST(Sandbox, RefusesWhatATaskDoesNotNeed) {
   EXPECT_EQ(std::filesystem::file_size(folder.path() / "victim"), 6U);
 }
 
-// As a damaged input would.
+// Complains as a damaged input does.
 [[noreturn]] void ComplainALot(const std::string& log) {
   dup2(open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600), STDERR_FILENO);
   StartFfmpegLog();
@@ -246,7 +246,7 @@ class ZygoteTest : public testing::Test {
     }
     return text;
   }
-  // Until the child has really begun.
+  // Waits until the child has begun.
   void ReadALittle() {
     char first = 0;
     ASSERT_EQ(read(report_.get(), &first, 1), 1);

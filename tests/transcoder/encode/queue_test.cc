@@ -25,7 +25,7 @@ TEST(BoundedQueue, MakesAPusherWaitWhileItIsFull) {
     }
   });
   for (int i = 0; i <= 100; ++i) {
-    // What was popped and what fits in: nothing more can have been pushed.
+    // The items popped and those that fit in: no more can have been pushed.
     EXPECT_LE(pushed.load(), i + 1);
     EXPECT_EQ(queue.Pop(), i);
   }

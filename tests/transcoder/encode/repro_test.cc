@@ -33,7 +33,7 @@ class ReproTest : public testing::Test {
                      nlohmann::json({{"version", 2}, {"expected_code", expected_code}}).dump());
   }
 
-  // Its complaints are among what it wrote.
+  // Returns standard error as part of `out`.
   fixtures::ProcessResult Repro(const std::vector<std::string>& more = {}) {
     std::vector<std::string> command = {
         "sh", "-c", "exec \"$@\" 2>&1", "sh", MILLRACE_ENCODE, "--repro", folder_.string()};

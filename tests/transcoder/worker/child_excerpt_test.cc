@@ -23,7 +23,7 @@ class ExcerptOfTest : public ChildHostTest {
                                                          .excerpt_patience = 100ms},
                                         *store_, clock_);
   }
-  // Until its child runs.
+  // Waits until the child that cuts runs.
   void UntilCutting() {
     Until([&] { return fs::exists(Work() / "cut/out/pids.json"); });
     ASSERT_THAT(events_.failures, IsEmpty());

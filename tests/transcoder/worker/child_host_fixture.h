@@ -21,7 +21,7 @@ namespace fs = std::filesystem;
 
 inline const Lease kLease{"tsk_a", 7};
 
-// Writes down what is told of the runs.
+// Records the events of runs.
 class Recorder final : public TaskEvents {
  public:
   void OnStarted(const Lease& lease) override { started.push_back(lease); }

@@ -84,7 +84,7 @@ TEST_F(WorkerProgramTest, DiesOnPurposeBeforeTheBrokerKnowsOfAResult) {
   const Failpoints plan("worker.before_finished=crash");
   Start();
   Assign(kLease, "succeed");
-  // What it said just before, that the task has started, may die with it.
+  // The message just before, that the task has started, may be lost with it.
   EXPECT_TRUE(WasKilled());
   EXPECT_TRUE(fs::exists(store_->WorkFolder("tsk_a", 7) / "out/movie.mp4"));
 }

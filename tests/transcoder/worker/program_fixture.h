@@ -108,7 +108,7 @@ class WorkerProgramTest : public testing::Test {
     broker_->Reply(*finished, message::kAck);
   }
 
-  // As waitpid() has it, once the worker has ended by itself.
+  // Waits for the worker to end by itself; returns its wait status.
   int WaitStatus() {
     int status = -1;
     EXPECT_TRUE(broker_->ServeUntil([&] { return waitpid(pid_, &status, WNOHANG) == pid_; }));

@@ -6,7 +6,7 @@
 
 namespace millrace::worker {
 
-// The smallest spec that is valid.
+// Returns the smallest valid spec.
 inline EncodeSpec SampleSpec() {
   VideoSpec video;
   video.crf = 23;

@@ -27,24 +27,24 @@ class ScriptedBroker {
   ScriptedBroker(std::string endpoint, Options options);
   ~ScriptedBroker();
 
-  // The next message of a type that satisfies `wanted`; others are handled and forgotten. nullopt
-  // if it does not come within 20 s.
+  // Returns the next message of a type that satisfies `wanted`; handles and drops others. nullopt
+  // if none comes within 20 s.
   std::optional<Message> Await(std::string_view type);
   std::optional<Message> Await(std::string_view type,
                                const std::function<bool(const Message&)>& wanted);
   // Serves until `happened`; false if it has not after 20 s.
   bool ServeUntil(const std::function<bool()>& happened);
 
-  // Whether a message of a type has ever come.
+  // Returns true if a message of that type has ever come.
   bool Heard(std::string_view type) const { return heard_.contains(type); }
 
-  // To the worker that was heard last.
+  // Sends to the worker that was heard last.
   void Send(std::string_view type, nlohmann::json body, const std::string& id = "msg_broker");
   void Reply(const Message& to, std::string_view type, nlohmann::json body = {});
 
-  // Beats are not answered any more; registers still are.
+  // Stops answering beats; registers are still answered.
   void BeSilent() { silent_ = true; }
-  // Beats are answered by unknown_worker until the next register, as after a restart.
+  // Answers beats with unknown_worker until the next register, as after a restart.
   void ForgetWorkers() { known_ = false; }
 
  private:

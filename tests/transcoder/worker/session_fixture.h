@@ -121,7 +121,7 @@ class SessionTest : public testing::Test {
     for (const Lease& lease : lost) body["lost"].push_back(ToJson(lease));
     Receive(message::kOrders, body, beat.id);
   }
-  // What is said when nothing changes; earlier beats are taken for lost.
+  // Returns the next beat; earlier ones are dropped as lost.
   Message NextBeat() {
     transport_.Take(message::kBeat);
     Pass(5s);

@@ -7,8 +7,8 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::SizeIs;
 
-// A worker that is stopped and continued, or whose machine was suspended, wakes up with whatever
-// has come meanwhile; what comes first must not matter.
+// Tests a worker that was stopped and continued, or whose machine was suspended: it wakes up to
+// everything that has come meanwhile, in any order.
 class FrozenSessionTest : public SessionTest {
  protected:
   void SetUp() override {

@@ -10,13 +10,13 @@
 
 namespace millrace::encode {
 
-// What lies between two stages. Any number of threads may push and pop.
+// A queue between two stages. Any number of threads may push and pop.
 //
-// Flush is not a state of the queue: it is an item like the others (a null packet or frame), so it
-// cannot overtake what was pushed before it.
+// Flush is an item like the others (a null packet or frame), not a state of the queue, so it cannot
+// overtake what was pushed before it.
 //
-// Once a long queue is full, those who push wait until half of it is gone: otherwise a fast pusher
-// and a slow popper would change places for every item.
+// Once a long queue is full, pushing threads wait until it is half empty; otherwise a fast pusher
+// and a slow popper would switch threads for every item.
 template <typename T>
 class BoundedQueue {
  public:
@@ -58,7 +58,7 @@ class BoundedQueue {
     return item;
   }
 
-  // Wakes everyone who waits. There is no way back.
+  // Wakes all waiting threads, for good: a stopped queue cannot be started again.
   void Stop() EXCLUDES(mutex_) {
     {
       const MutexLock lock(mutex_);

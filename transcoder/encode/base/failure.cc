@@ -11,7 +11,7 @@ Error WithPlace(const Error& error, const FailurePlace& place) {
     if (!context.contains(key)) context[key] = value;
   };
   add("stage", place.stage);
-  // The thrower may have known better which stream it was; ours says nothing of that one then.
+  // If the thrower named another stream, our codec and time do not apply to it.
   const bool same_stream = !context.contains("stream") || context["stream"] == place.stream;
   if (place.stream >= 0) add("stream", place.stream);
   if (same_stream && !place.codec.empty()) add("codec", place.codec);

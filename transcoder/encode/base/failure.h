@@ -7,7 +7,7 @@
 
 namespace millrace::encode {
 
-// Where a task was when it failed. What is alike in failures is found by these words (see
+// The place at which a task failed. Failures are grouped by these words (see
 // broker/ledger/failure_signature.h), so every error that leaves the encoder names at least its
 // stage.
 struct FailurePlace {
@@ -15,12 +15,12 @@ struct FailurePlace {
   const char* stage = "";
   int stream = -1;         // of the input; -1: none in particular
   std::string codec = {};  // of what failed; empty: none in particular
-  // On the input's own time line: how far the stage had come.
+  // How far the stage had come, on the input's own time line.
   std::optional<double> pts_seconds = {};
 };
 
-// Returns the error with what its thrower has not said itself: the place (`stage`, `stream`,
-// `codec`, `pts_seconds`) and the last that FFmpeg complained of (`ffmpeg`).
+// Returns the error, completed by what its thrower left out: the place (`stage`, `stream`, `codec`,
+// `pts_seconds`) and FFmpeg's last complaint (`ffmpeg`).
 Error WithPlace(const Error& error, const FailurePlace& place);
 
 }  // namespace millrace::encode

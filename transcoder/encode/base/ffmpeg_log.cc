@@ -16,7 +16,8 @@ extern "C" {
 namespace millrace::encode {
 namespace {
 
-// A damaged input can complain at every packet of a day of media.
+// Limits the log of a damaged input, which may bring a complaint for every packet of a day of
+// media.
 constexpr int64_t kMaxLogBytes = int64_t{8} << 20;
 
 struct State {
@@ -40,7 +41,7 @@ AVClassCategory CategoryOf(void* object, const AVClass* kind) {
 }
 
 void Write(const std::string& line) {
-  // One call a line, so that lines of different processes on one file stay whole.
+  // Writes a line in one call, so that lines of several processes in one file are not mixed.
   const ssize_t written = write(STDERR_FILENO, line.data(), line.size());
   static_cast<void>(written);  // nobody is left to tell
 }

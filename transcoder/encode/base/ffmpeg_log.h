@@ -5,11 +5,11 @@
 
 namespace millrace::encode {
 
-// FFmpeg's log is one a process, and a process runs one task: so this is the task's log. Lines of
-// level info and above go to standard error, without the addresses that FFmpeg puts into them, and
-// what is evidence for a verdict is kept. What is beyond 8 MiB is left out. Thread-safe.
+// The log of FFmpeg. It belongs to the process, and a process runs one task, so it is the task's
+// log. Lines of level info and above go to standard error, without the addresses that FFmpeg puts
+// into them; errors are also counted, as evidence for the verdict. Ends after 8 MiB. Thread-safe.
 
-// Call before FFmpeg is used.
+// Redirects FFmpeg's log. Call it before any other use of FFmpeg.
 void StartFfmpegLog();
 
 struct FfmpegComplaints {
@@ -20,11 +20,11 @@ struct FfmpegComplaints {
   int64_t decoder_errors = 0;
 };
 FfmpegComplaints Complaints();
-// Forgets them, so that what a later phase complains of is told apart.
+// Forgets all complaints, so that those of the next phase stand alone.
 void ForgetComplaints();
 
-// While it lives, what FFmpeg says on this thread is neither written nor kept. For work whose
-// failure means nothing.
+// While it lives, FFmpeg's messages on this thread are neither written nor counted. For attempts
+// that are allowed to fail.
 class MutedFfmpegLog {
  public:
   MutedFfmpegLog();

@@ -23,7 +23,7 @@ FileIo::FileIo(UniqueFd fd, Mode mode) : fd_(std::move(fd)) {
 
 FileIo::FileIo() {
   MakeContext(Mode::kWrite);
-  // Nothing is gained by gathering what goes nowhere.
+  // Passes each write on at once: a buffer would save nothing, as no file is written.
   context_->direct = 1;
 }
 
@@ -37,12 +37,12 @@ void FileIo::MakeContext(Mode mode) {
     av_free(buffer);
     throw Error(ErrorCode::kOutOfMemory, "FFmpeg could not allocate memory");
   }
-  // A muxer offers a flush after every packet; it is not taken up before the buffer is full.
+  // Ignores the flush that a muxer asks for after every packet until the buffer is full.
   context_->min_packet_size = buffer_bytes;
 }
 
 FileIo::~FileIo() {
-  // The buffer may have been replaced by libavformat since it was given.
+  // Libavformat may have replaced the buffer that was given to it.
   av_freep(static_cast<void*>(&context_->buffer));
   avio_context_free(&context_);
 }
@@ -77,7 +77,7 @@ int FileIo::Read(void* opaque, uint8_t* buffer, int size) {
   return static_cast<int>(got);
 }
 
-// Returns false, and leaves the reason in errno, if not all could be written.
+// Returns true if all bytes were written; otherwise errno has the reason.
 bool FileIo::Put(const uint8_t* buffer, size_t size) {
   for (size_t done = 0; done < size;) {
     const ssize_t put =

@@ -10,15 +10,15 @@
 
 namespace millrace::encode {
 
-// An AVIOContext over an open descriptor: FFmpeg sees neither a path nor a protocol, so nothing in
+// An AVIOContext over an open descriptor. FFmpeg sees neither a path nor a protocol, so nothing in
 // a file can make it open another. Remembers the operating system's own error, which libavformat
-// tends to lose. One thread reads or writes; position() and error() may be called by any.
+// often loses. One thread reads or writes; any thread may call position() and error().
 class FileIo {
  public:
   enum class Mode { kRead, kWrite };
 
   FileIo(UniqueFd fd, Mode mode);
-  // No file: what is written is kept in memory up to the end of the head, and then dropped.
+  // Without a file: keeps what is written in memory up to the end of the head, and drops the rest.
   FileIo();
   FileIo(const FileIo&) = delete;
   FileIo& operator=(const FileIo&) = delete;
@@ -26,19 +26,20 @@ class FileIo {
 
   AVIOContext* context() { return context_; }
   int fd() const { return fd_.get(); }
-  // In bytes, when it was opened.
+  // The size in bytes when the file was opened.
   int64_t size() const { return size_; }
   // The furthest byte that was read or written.
   int64_t position() const { return furthest_.load(std::memory_order_relaxed); }
   // errno of the first call that failed; 0 if none did.
   int error() const { return error_.load(std::memory_order_relaxed); }
-  // The furthest byte that was written in front of others that were there; 0: none. For the thread
-  // that writes.
+  // The end of the furthest write in front of bytes that existed already; 0: none. For the writing
+  // thread only.
   int64_t rewritten_to() const { return rewritten_to_; }
 
-  // From now on reads give zeros instead of what is in the file. For the thread that reads.
+  // Makes all later reads return zeros in the place of the file's bytes. For the reading thread
+  // only.
   void StopReading() { reads_zeros_ = true; }
-  // Only without a file. The head ends at position(); what it holds may still be changed.
+  // Ends the head at position(); its bytes may still be rewritten. Only without a file.
   void EndHead() { head_ended_ = true; }
   const std::vector<uint8_t>& head() const { return head_; }
 

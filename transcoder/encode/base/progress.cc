@@ -5,9 +5,10 @@
 namespace millrace::encode {
 namespace {
 
-// Before this much of the input was read, bytes foretell nothing.
+// The share of the input that must be read before its bytes are used to predict the duration.
 constexpr double kMinByteShare = 0.02;
-// A header may be off by this factor before bytes are believed more: bit rates do vary.
+// How far a header's duration may be off before the prediction from bytes is preferred: bit rates
+// vary.
 constexpr double kImplausible = 4;
 
 double SecondsBetween(MonotonicTime from, MonotonicTime to) {
@@ -40,7 +41,7 @@ void ProgressEstimator::CorrectPlan(const Observation& seen) {
                              seen.demuxed_seconds > *header_seconds_;
     planned_ = implausible ? foretold : *header_seconds_;
   }
-  // However little is known, there is at least what has been seen.
+  // The input is at least as long as what has been read of it.
   if (planned_) planned_ = std::max(*planned_, seen.demuxed_seconds);
 }
 

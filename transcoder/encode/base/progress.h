@@ -10,11 +10,11 @@
 
 namespace millrace::encode {
 
-// Turns what the stages have done into a percentage that never falls. Pure: no clock, no thread.
+// Computes a percentage that never falls from what the stages have done. Pure: no clock, no thread.
 //
-// Done is measured in media time against planned media time. The plan begins with what the header
-// promises. A header that is missing or lies is corrected as the demuxer learns: a fraction p of
-// the bytes that held s seconds foretells s / p seconds in all.
+// The percentage is media time done against planned media time. The plan starts with the duration
+// in the header. If that is missing or wrong, it is corrected from the bytes read: when a share p
+// of the bytes held s seconds, the whole will have s / p seconds.
 class ProgressEstimator {
  public:
   struct Output {

@@ -8,9 +8,8 @@
 
 namespace millrace::encode {
 
-// Where a task tells how it goes: one JSON object a line. The last line is one result or one error.
-// Thread-safe. A reader that has gone away ends nothing: the worker kills a task that it does not
-// want any more.
+// Reports the progress and the end of a task: one JSON object a line, the last of them a result or
+// an error. Thread-safe. Errors of writing are ignored: if the worker has gone, it kills the task.
 class Report {
  public:
   // `fd` must outlive the report; it is not closed.

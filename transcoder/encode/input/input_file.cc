@@ -151,7 +151,7 @@ void CheckFormatIsAllowed(const AVInputFormat& found) {
               context);
 }
 
-// libavformat would open what a file refers to through this.
+// Libavformat calls this to open other files that the input refers to.
 int RefuseToOpen(AVFormatContext*, AVIOContext**, const char*, int, AVDictionary**) {
   return AVERROR(EPERM);
 }
@@ -180,7 +180,7 @@ std::unique_ptr<InputFile> InputFile::OpenIndex(const InputFile& probed) {
   file->deadline_ = std::chrono::steady_clock::now() + file->limits_.open_deadline;
   file->Open();
   file->deadline_.reset();
-  // The index tells keyframes; a parser would look for them among the zeros.
+  // Turns parsers off: the index names the keyframes, and a parser would search for them in zeros.
   file->demuxer_->flags |= AVFMT_FLAG_NOPARSE;
   file->io_.StopReading();
   return file;
@@ -286,7 +286,7 @@ int64_t InputFile::MissingBytes() const {
     const int entries = avformat_index_get_entries_count(stream);
     for (int entry = 0; entry < entries; ++entry) {
       const AVIndexEntry* at = avformat_index_get_entry(stream, entry);
-      // Only mov's index has true sizes; elsewhere `size` is 0 and `pos` still tells.
+      // Only mov's index has true sizes; in other formats `size` is 0 and `pos` alone is compared.
       if (at != nullptr) end = std::max<int64_t>(end, at->pos + at->size);
     }
   }
@@ -295,8 +295,8 @@ int64_t InputFile::MissingBytes() const {
 
 int64_t InputFile::IndexedFrames(int index) const {
   if (std::string_view(demuxer_->iformat->name) != "mov,mp4,m4a,3gp,3g2,mj2") return 0;
-  // The tables of a fragmented file are empty, and of its fragments only those that were passed are
-  // known. Edit lists make for more entries than frames, or fewer.
+  // Not known for fragmented files, whose index covers only the fragments read so far. Edit lists
+  // make the index longer or shorter than the list of frames.
   AVStream* stream = demuxer_->streams[index];
   if (stream->nb_frames == 0) return 0;
   return std::max<int64_t>(stream->nb_frames, avformat_index_get_entries_count(stream));

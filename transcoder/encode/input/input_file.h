@@ -12,7 +12,7 @@
 
 namespace millrace::encode {
 
-// What a hostile file may make us do at most.
+// Limits on the work that a hostile file can cause.
 struct InputLimits {
   int max_dimension_px = 16384;
   int64_t max_pixels = int64_t{16384} * 8192;
@@ -29,7 +29,7 @@ class InputFile {
   // kNoStreams, kMediaLimitExceeded, kDeadlineExceeded.
   explicit InputFile(const std::string& path, const InputLimits& limits = {});
 
-  // Opens the file of `probed` once more, for its index alone: no stream is probed, and media reads
+  // Opens the file of `probed` again for its index alone: streams are not probed, and media reads
   // as zeros. Throws as above.
   static std::unique_ptr<InputFile> OpenIndex(const InputFile& probed);
 
@@ -41,13 +41,13 @@ class InputFile {
 
   // Seconds that the header promises, or nullopt. Headers lie.
   std::optional<double> HeaderSeconds() const;
-  // How many bytes the container's own index points at beyond the end of the file.
+  // Bytes that the container's index names beyond the end of the file.
   int64_t MissingBytes() const;
-  // Frames that the container's index promises for a stream; 0 if it has none, or is spread over
-  // the file. A promise is all it is: fragments may follow.
+  // The number of frames in the container's index; 0 if there is none, or if it is spread over the
+  // file. Fragments that follow may hold more.
   int64_t IndexedFrames(int stream) const;
 
-  // Makes a running and every later read end with AVERROR_EXIT.
+  // Ends the current read and all later ones with AVERROR_EXIT.
   void Interrupt() { interrupted_.store(true, std::memory_order_relaxed); }
 
  private:
@@ -59,13 +59,13 @@ class InputFile {
   const InputLimits limits_;
   FileIo io_;
   std::atomic<bool> interrupted_{false};
-  // While it is opened and probed; cleared afterwards.
+  // The deadline of opening and probing; unset afterwards.
   std::optional<std::chrono::steady_clock::time_point> deadline_;
   DemuxerPtr demuxer_;
 };
 
 bool IsAttachedPicture(const AVStream& stream);
-// Common Encryption (or another kind) without a key: it would probe and decode to nothing.
+// True for Common Encryption (or another kind) without a key: it would probe and decode to nothing.
 bool IsEncrypted(const AVStream& stream);
 // The codec's name, or the four characters that the container has for a codec unknown to FFmpeg.
 std::string CodecName(const AVCodecParameters& parameters);

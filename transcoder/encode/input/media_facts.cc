@@ -10,11 +10,11 @@ namespace {
 
 using nlohmann::json;
 
-// Of a whole file, keys and values together. The facts of an input travel in messages beside those
-// of others, and a file may have hundreds of streams with tags of their own.
+// Limits the tags of a whole file, keys and values together. Facts of several inputs travel in one
+// message, and a file may have hundreds of streams with tags.
 constexpr size_t kMostTagBytes = 32 * 1024;
 
-// `room` is what is left of that.
+// `room` is the rest of that limit, in bytes.
 json TagsOf(const AVDictionary* tags, size_t& room) {
   json found = json::object();
   const AVDictionaryEntry* tag = nullptr;

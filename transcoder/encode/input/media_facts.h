@@ -6,8 +6,8 @@
 
 namespace millrace::encode {
 
-// What probing found, for people and programs: container, duration, and for each stream its kind,
-// codec, and what matters of it (size on screen, rotation, frame rate, colours, HDR; channels,
+// Describes what probing found, for people and programs: container, duration, and for each stream
+// its kind, codec and properties (size on screen, rotation, frame rate, colours, HDR; channels,
 // rate).
 nlohmann::json DescribeMedia(const InputFile& input);
 

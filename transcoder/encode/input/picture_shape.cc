@@ -10,7 +10,7 @@ extern "C" {
 namespace millrace::encode {
 namespace {
 
-// Beyond 1:64 or 64:1 a sample aspect ratio is a mistake of whoever wrote it.
+// A sample aspect ratio beyond 1:64 or 64:1 is taken for a mistake.
 constexpr double kMaxAspect = 64;
 
 double AspectOf(AVRational ratio) {
@@ -19,7 +19,7 @@ double AspectOf(AVRational ratio) {
   return value > kMaxAspect || value < 1 / kMaxAspect ? 1 : value;
 }
 
-// The nearest even number; a limit, where there is one, is not passed.
+// Rounds to the nearest even number that does not exceed the limit.
 int ToEven(double pixels, std::optional<int> limit) {
   int even = 2 * static_cast<int>(std::lround(pixels / 2));
   if (limit && even > *limit) even = *limit / 2 * 2;
@@ -51,7 +51,7 @@ Orientation OrientationFromMatrix(const int32_t* matrix) {
   const double d = matrix[4];
   if (a * d - b * c == 0) return {};
   const bool mirrored = a * d - b * c < 0;
-  // What is left to turn once the mirroring (x to -x) is taken out of the first column.
+  // The rotation that remains once the mirroring (x to -x) is taken out of the first column.
   const double angle = mirrored ? std::atan2(-b, -a) : std::atan2(b, a);
   const double degrees = angle * 180 / 3.14159265358979323846;
   const int quarter = static_cast<int>(std::lround(degrees / 90));

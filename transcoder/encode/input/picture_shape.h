@@ -16,14 +16,14 @@ struct PictureSize {
   bool operator==(const PictureSize&) const = default;
 };
 
-// How a decoded picture has to be turned to be upright: what the display matrix of ISO/IEC 14496-12
-// says, as far as it is a multiple of a right angle and a mirroring.
+// The turn that makes a decoded picture upright: the display matrix of ISO/IEC 14496-12, as far as
+// it is a multiple of a right angle and a mirroring.
 struct Orientation {
   int clockwise_degrees = 0;  // 0, 90, 180, 270
   bool mirrored = false;      // left to right, before it is turned
 
   bool SwapsAxes() const { return clockwise_degrees == 90 || clockwise_degrees == 270; }
-  // For a filter graph, e.g. "transpose=clock"; empty if upright.
+  // The filters that turn the picture, e.g. "transpose=clock"; empty if it is upright.
   std::string Filters() const;
 
   bool operator==(const Orientation&) const = default;
@@ -31,11 +31,11 @@ struct Orientation {
 
 // `matrix` has nine numbers, or is null (upright).
 Orientation OrientationFromMatrix(const int32_t* matrix);
-// From the side data of a stream.
+// Reads the display matrix in the side data of a stream.
 Orientation OrientationOf(const AVStream& stream);
 
-// The size on a screen with square pixels, upright and not rounded to anything: the width is
-// multiplied by the sample aspect ratio (a missing or absurd one is taken for 1:1).
+// The size on a screen with square pixels, upright and not rounded: the width is multiplied by the
+// sample aspect ratio (1:1 if that is missing or absurd).
 struct DisplaySize {
   double width = 0;
   double height = 0;

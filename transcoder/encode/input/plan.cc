@@ -16,7 +16,7 @@ struct Choice {
   std::optional<int> cover;
 };
 
-// Is the stream in the same program as another? Only transport streams have several.
+// Returns true if both streams are in the same program. Only transport streams have several.
 bool InSameProgram(const AVFormatContext& format, int stream, std::optional<int> other) {
   if (!other) return true;
   auto* mutable_format = const_cast<AVFormatContext*>(&format);
@@ -26,8 +26,8 @@ bool InSameProgram(const AVFormatContext& format, int stream, std::optional<int>
                      [&](unsigned index) { return static_cast<int>(index) == stream; });
 }
 
-// What a player would choose: a track that can be decoded, is meant for everybody and marked as
-// default; of equal ones the first. Never cover art. `beside` is the picture that a sound track
+// Chooses a track as a player would: one that can be decoded, is meant for everybody and marked as
+// default; among equals, the first. Never cover art. `beside` is the video track that a sound track
 // belongs to.
 std::optional<int> BestTrack(const AVFormatContext& format, AVMediaType kind,
                              std::optional<int> beside) {
@@ -138,7 +138,7 @@ void PlanThumbnails(Plan& plan, const InputFile& input, const Choice& choice,
       {.spec = &output, .stream = *stream, .cover_art = !choice.video.has_value()});
 }
 
-// Where the presentation starts: the earliest of the streams that are used.
+// The start of the presentation: the earliest start of the streams that are used.
 int64_t StartOf(const InputFile& input, const Plan& plan) {
   std::optional<int64_t> start;
   for (const int index : plan.UsedStreams()) {

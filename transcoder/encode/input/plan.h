@@ -18,11 +18,11 @@ struct TimeLine {
   std::optional<int64_t> clip;  // how much is used; unset: to the end
   bool trimmed_start = false;   // the clip starts later than the input
 
-  // Of the output, in the time base of a stream: what is subtracted from its timestamps.
+  // The input time that becomes 0 of the output, in the time base of a stream.
   int64_t OriginIn(AVRational time_base) const;
 };
 
-// A media file that is to be made. At least one of the streams is set.
+// A media file to make. At least one of the streams is set.
 struct FilePlan {
   const OutputSpec* spec = nullptr;
   std::optional<int> video_stream;
@@ -35,7 +35,7 @@ struct ThumbnailPlan {
   bool cover_art = false;  // the stream is an attached picture: it has one frame and no time
 };
 
-// What a task will make of an input, decided before anything is decoded.
+// The outputs that a task will make of an input, decided before anything is decoded.
 struct Plan {
   std::vector<FilePlan> files;
   std::vector<ThumbnailPlan> thumbnails;

@@ -90,7 +90,7 @@ std::string VersionText(unsigned version) {
 }  // namespace
 
 nlohmann::json Capabilities() {
-  // Each encoder introduces itself at length. What does not work is logged here.
+  // Mutes the encoders, which introduce themselves at length. Failures are logged here.
   const MutedFfmpegLog muted;
   nlohmann::json encoders = nlohmann::json::array();
   for (const VideoCodecTraits& codec : AllVideoCodecs()) {

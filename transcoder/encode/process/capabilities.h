@@ -4,9 +4,9 @@
 
 namespace millrace::encode {
 
-// {"encoders": […], "versions": {…}, "build": …}: the codecs (by the names of specs: h264, aac, …)
-// whose encoder was really opened and has really encoded a tiny picture or a moment of silence.
-// Encoders that are listed are not encoders that work.
+// Returns {"encoders": […], "versions": {…}, "build": …}. `encoders` names the codecs (h264, aac, …
+// as in specs) whose encoder has just encoded a tiny picture or a moment of silence: FFmpeg also
+// lists encoders that do not work on this machine.
 nlohmann::json Capabilities();
 
 }  // namespace millrace::encode

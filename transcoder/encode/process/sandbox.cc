@@ -37,7 +37,7 @@ void Limit(__rlimit_resource resource, rlim_t most, const char* what) {
   if (setrlimit(resource, &limit) != 0) ThrowErrno(what, errno);
 }
 
-// The kernel's own structure; the one in Debian 12's header ends after the first field.
+// The kernel's structure in full; the header of Debian 12 has its first field only.
 struct LandlockRuleset {
   uint64_t handled_access_fs = 0;
   uint64_t handled_access_net = 0;  // from ABI 4
@@ -71,7 +71,7 @@ void Allow(int ruleset, const std::string& path, uint64_t rights, ErrorCode if_m
   }
 }
 
-// A sanitizer's runtime opens, forks and traces as it likes.
+// Sanitizers need to open files, fork and trace, so their builds restrict neither files nor calls.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define MILLRACE_SANITIZED 1
 #elif defined(__has_feature)
@@ -80,7 +80,7 @@ void Allow(int ruleset, const std::string& path, uint64_t rights, ErrorCode if_m
 #endif
 #endif
 
-// What libnuma asks the kernel about the machine: without it x265 makes no threads.
+// Read by libnuma; without it x265 starts no threads.
 constexpr auto kSystemDirs = std::to_array<const char*>({
     "/sys/devices/system/cpu",
     "/sys/devices/system/node",
@@ -132,7 +132,7 @@ void RestrictFiles(const SandboxOptions& options) {
 void RestrictCalls() { LogWarning("built with a sanitizer: system calls are not fenced off"); }
 #else
 
-// Names instead of numbers: one that this libseccomp or machine does not have is skipped.
+// Lists names, not numbers: a call that this libseccomp or machine does not have is skipped.
 constexpr auto kRefused = std::to_array<const char*>({
     "socket",
     "socketpair",
@@ -265,24 +265,24 @@ void RestrictCalls() {
     if (call < 0) continue;
     CheckSeccomp(seccomp_rule_add(filter.get(), refuse, call, 0), name);
   }
-  // Threads, but no processes. clone3 hides its flags behind a pointer: ENOSYS makes the C library
-  // fall back to clone.
+  // Allows threads, but no processes. The flags of clone3 are behind a pointer, out of the filter's
+  // reach; ENOSYS makes the C library fall back to clone.
   RefuseIf(filter.get(), SCMP_SYS(clone),
            {.arg = 0, .op = SCMP_CMP_MASKED_EQ, .datum_a = CLONE_THREAD, .datum_b = 0});
   CheckSeccomp(seccomp_rule_add(filter.get(), SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0),
                "clone3");
-  // A process may end itself (abort), and nobody else.
+  // Allows a process to signal itself (abort), and no other.
   RefuseIf(
       filter.get(), SCMP_SYS(tgkill),
       {.arg = 0, .op = SCMP_CMP_NE, .datum_a = static_cast<scmp_datum_t>(getpid()), .datum_b = 0});
-  // Limits may be read.
+  // Allows reading limits.
   RefuseIf(filter.get(), SCMP_SYS(prlimit64),
            {.arg = 2, .op = SCMP_CMP_NE, .datum_a = 0, .datum_b = 0});
   CheckSeccomp(seccomp_rule_add(filter.get(), refuse, SCMP_SYS(setrlimit), 0), "setrlimit");
-  // Nothing may be typed into a terminal.
+  // Forbids putting input into a terminal.
   RefuseIf(filter.get(), SCMP_SYS(ioctl),
            {.arg = 1, .op = SCMP_CMP_MASKED_EQ, .datum_a = 0xffffffffU, .datum_b = TIOCSTI});
-  // Nor may the kernel be asked to signal another process when a descriptor is ready.
+  // Forbids asking the kernel to signal another process when a descriptor is ready.
   for (const int command : {F_SETOWN, F_SETSIG, F_SETOWN_EX}) {
     RefuseIf(filter.get(), SCMP_SYS(fcntl),
              {.arg = 1,

@@ -37,13 +37,14 @@ int FailWith(Report& report, const Error& error) {
 
 void PrepareProcess() {
   StartFfmpegLog();
-  // SVT-AV1 reads this when it is first used, and else introduces itself on standard error, where
-  // a worker's log is. Who sets it wants to see more.
+  // Silences SVT-AV1, which would introduce itself in the worker's log. An operator's own setting
+  // wins.
   setenv("SVT_LOG", "1", 0);
-  // A file that is too large or a reader that has gone is an error to handle, not a reason to die.
+  // Makes a file that grows too large, and a reader that has gone, errors of the write instead of
+  // deadly signals.
   signal(SIGXFSZ, SIG_IGN);
   signal(SIGPIPE, SIG_IGN);
-  // OpenSSL reads its configuration upon its first use.
+  // Makes OpenSSL read its configuration now: in the sandbox it could not.
   const Sha256 first_use;
 }
 

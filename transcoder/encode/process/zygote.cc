@@ -45,8 +45,8 @@ void ResetSignals() {
   sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
-// Where memory runs out the kernel is to end a task, which can be tried again, and not whoever
-// shares the machine with it. Only a wish: without /proc it is not heard.
+// Asks the kernel to kill a task first when memory runs out: it can be tried again, unlike the
+// other processes of the machine. Ignored where /proc is missing.
 void OfferToOomKiller() {
   constexpr std::string_view kFirst = "1000";
   const UniqueFd fd(open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
@@ -68,7 +68,7 @@ Zygote::Zygote(UniqueFd socket) : socket_(std::move(socket)) {
 }
 
 void Zygote::BecomeTask(const ZygoteRun& run, pid_t zygote) {
-  // If the zygote died before this took effect, nobody would ever send the signal.
+  // If the zygote died before the call, the signal would never come.
   prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   if (getppid() != zygote) _exit(1);
   ResetSignals();
@@ -81,7 +81,7 @@ void Zygote::BecomeTask(const ZygoteRun& run, pid_t zygote) {
   OfferToOomKiller();
   const int status = RunTaskProcess(run.task_path, {.report_fd = run.report.get()});
   std::fflush(nullptr);
-  // Not exit: what the zygote registered to be done at its end is not the child's.
+  // Not exit(), which would run the zygote's exit handlers.
   _exit(status);
 }
 

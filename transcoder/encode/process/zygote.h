@@ -10,9 +10,9 @@
 
 namespace millrace::encode {
 
-// Forks one child a task out of a process that has everything linked and loaded, one thread, and
-// nothing to do: that takes a twentieth of the time of starting the program. See zygote_protocol.h.
-// Owned and run by the main thread of `millrace-encode --zygote`.
+// Forks one child a task from a process that has everything linked and loaded, a single thread, and
+// nothing else to do: this takes a twentieth of the time of starting the program. See
+// zygote_protocol.h. Owned and run by the main thread of `millrace-encode --zygote`.
 class Zygote {
  public:
   // Blocks SIGCHLD in this process.

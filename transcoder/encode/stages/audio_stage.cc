@@ -10,8 +10,8 @@
 namespace millrace::encode {
 namespace {
 
-// Time stamps may be off by this much before silence is put in or samples are taken out: less than
-// anybody hears against the picture, more than the rounding of any container.
+// The drift at which silence is put in or samples are taken out: too little to be heard against the
+// picture, more than any container rounds.
 constexpr double kToleratedDriftSeconds = 0.03;
 
 int NearestRate(const AVCodec& encoder, int wanted) {
@@ -21,7 +21,7 @@ int NearestRate(const AVCodec& encoder, int wanted) {
   for (const int each : rates) {
     const int distance = std::abs(each - wanted);
     const int best_distance = std::abs(best - wanted);
-    // Of two equally near ones the higher loses nothing.
+    // Of two equally near rates, take the higher, which loses nothing.
     if (distance < best_distance || (distance == best_distance && each > best)) best = each;
   }
   return best;
@@ -80,7 +80,7 @@ void AudioStage::Push(FramePtr frame) {
   if (frame->ch_layout.order == AV_CHANNEL_ORDER_UNSPEC) {
     av_channel_layout_default(&frame->ch_layout, frame->ch_layout.nb_channels);
   }
-  // In units of samples, so that nothing is lost to a coarse time base on the way.
+  // Counts time in samples, so that nothing is lost to a coarse time base.
   const AVRational samples{1, frame->sample_rate};
   frame->pts = av_rescale_q(frame->pts, frame->time_base, samples);
   DurationOf(*frame) = frame->nb_samples;

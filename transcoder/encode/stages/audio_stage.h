@@ -8,8 +8,8 @@
 
 namespace millrace::encode {
 
-// The filter stage of a sound track: sample format, rate and channels that the encoder can take,
-// silence where time jumps, starting at 0. References must outlive the stage.
+// The filter stage of a sound track: converts to a sample format, rate and layout that the encoder
+// takes, fills jumps of time with silence, and starts at 0. References must outlive the stage.
 class AudioStage {
  public:
   // Throws Error{kEncoderUnavailable} if the encoder is not built in.
@@ -17,7 +17,7 @@ class AudioStage {
   void Run();
 
  private:
-  // What a graph was built for.
+  // The properties of the frames that a graph was built for.
   struct Shape {
     int rate = 0;
     int format = -1;
@@ -35,7 +35,7 @@ class AudioStage {
 
   std::optional<FilterGraph> graph_;
   Shape shape_;
-  // Chosen by the first frame; stay.
+  // Chosen by the first frame, then constant.
   int rate_ = 0;
   ChannelLayout layout_;
 };

@@ -35,7 +35,7 @@ std::vector<FramePtr> VideoGate::Pass(FramePtr frame) {
   std::vector<FramePtr> through;
   frame->pts -= origin_;
   if (frame->pts < 0) {
-    // Of unknown length, it lasts until the next one comes.
+    // A frame of unknown duration lasts until the next one.
     reaches_start_ = DurationOf(*frame) <= 0 || frame->pts + DurationOf(*frame) > 0;
     frame->pts = 0;
     held_ = begun_ ? nullptr : std::move(frame);

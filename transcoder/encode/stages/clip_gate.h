@@ -8,16 +8,18 @@
 
 namespace millrace::encode {
 
-// Moves decoded frames onto the output's time line and lets through what lies on it: from 0 to the
-// end of the clip. Timestamps come in and go out in the stream's time base. One thread uses it.
+// Moves decoded frames onto the output's time line and drops those outside of it: it runs from 0 to
+// the end of the clip. Timestamps come in and go out in the stream's time base. One thread uses it.
 
-// The picture that is on the screen when the clip starts is shown from 0 on, whenever it began.
+// Passes pictures. The picture on the screen when the clip starts is shown from 0 on, whenever it
+// began.
 class VideoGate {
  public:
   VideoGate(const TimeLine& time, AVRational time_base);
   // Up to two frames, in order: the one held back for the start, and this one.
   std::vector<FramePtr> Pass(FramePtr frame);
-  // What is still held back when the input ends: the last picture, if it lasts into the clip.
+  // Returns the last picture if the input ended while it was held back and it lasts into the clip;
+  // else null.
   FramePtr Flush();
 
  private:
@@ -28,7 +30,7 @@ class VideoGate {
   bool begun_ = false;
 };
 
-// Sound is cut to the sample.
+// Passes sound, cut to the sample.
 class AudioGate {
  public:
   AudioGate(const TimeLine& time, AVRational time_base);

@@ -31,8 +31,8 @@ std::shared_ptr<TrackFormat> CopyRoute::FormatOf(const AVStream& stream) {
 bool CopyRoute::IsWanted(const AVPacket& packet) {
   if (end_ && packet.pts >= *end_) return false;
   if (begun_) return true;
-  // Pictures begin with a keyframe. Sound that ends before the start is of no use; in front of it
-  // the containers that can hide a beginning (edit lists) are given it.
+  // Pictures begin with a keyframe. Sound is dropped if it ends before the start; a packet across
+  // the start is kept, and containers with edit lists hide its first part.
   const bool key = (packet.flags & AV_PKT_FLAG_KEY) != 0;
   if (is_video_) return key;
   return !trimmed_start_ || packet.pts + packet.duration > 0;
@@ -41,7 +41,7 @@ bool CopyRoute::IsWanted(const AVPacket& packet) {
 bool CopyRoute::Take(PacketPtr packet) {
   if (!packet) return out_({.track = track_, .format = nullptr, .packet = nullptr});
   if (packet->dts == AV_NOPTS_VALUE) packet->dts = packet->pts;
-  // Without reordering both are the same; with it the demuxer has made up what was missing.
+  // Without reordering, both times are equal; with it, the demuxer has computed what was missing.
   if (packet->pts == AV_NOPTS_VALUE && !reorders_) packet->pts = packet->dts;
   if (packet->pts == AV_NOPTS_VALUE) return true;
   packet->pts -= origin_;

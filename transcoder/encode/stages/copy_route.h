@@ -7,8 +7,8 @@
 
 namespace millrace::encode {
 
-// The way of a stream that is copied, from the demuxer to a muxer: packets move onto the output's
-// time line and nothing else happens to them. Called by the demuxer's thread only.
+// Passes the packets of a copied stream from the demuxer to a muxer, moved onto the output's time
+// line and otherwise unchanged. Called by the demuxer's thread only.
 class CopyRoute {
  public:
   CopyRoute(const AVStream& stream, const TimeLine& time, size_t track, Sink<MuxItem> out);

@@ -9,7 +9,7 @@
 
 namespace millrace::encode {
 
-// What a decode stage has to know of its stream; taken before the demuxer's thread starts.
+// Options of a decode stage, taken before the demuxer's thread starts.
 struct DecodeOptions {
   TimeLine time;
   int threads = 0;  // 0: as many as there are processors
@@ -17,9 +17,9 @@ struct DecodeOptions {
   bool cover_art = false;  // one picture without a time
 };
 
-// Decodes one stream, once, and hands each frame to all who use it. Frames come out on the output's
-// time line: `pts` (from best_effort_timestamp) and `time_base` are set, frames outside of the clip
-// are gone. Damaged packets are counted, not fatal: whether enough was left is judged at the end.
+// Decodes one stream, once, and hands each frame to all its sinks. Frames come out on the output's
+// time line: `pts` (from best_effort_timestamp) and `time_base` are set, and frames outside of the
+// clip are dropped. Damaged packets are counted, not fatal: the verdict decides at the end.
 class DecodeStage {
  public:
   // Throws Error{kNoDecoder}. `stream` is used by the constructor only; the rest must outlive the
@@ -30,7 +30,7 @@ class DecodeStage {
 
  private:
   void Send(const AVPacket* packet);
-  // Takes what is ready. Returns false once the task is stopped.
+  // Receives the frames that are ready. Returns false once the task is stopped.
   bool Receive();
   bool Emit(FramePtr frame);
   bool Finish();

@@ -8,14 +8,14 @@ namespace {
 
 using enum ErrorCode;
 
-// A demuxer may find its way again after damage; it must not spin on it for ever.
+// Limits errors in a row: a demuxer may recover after damage, and must not loop for ever.
 constexpr int kMaxErrorsInARow = 64;
-// Sound has to be decoded a little before the cut to be right at the cut (Opus asks for 80 ms).
+// Sound is decoded from a little before the cut, to be right at the cut (Opus asks for 80 ms).
 constexpr int64_t kPrerollUs = 200'000;
-// Seeking without an index lands somewhere near.
+// Seeking without an index is inexact.
 constexpr int64_t kUnindexedPrerollUs = 5'000'000;
-// What a clip's end may be passed by before the rest of a stream is given up: reordering of
-// pictures and interleaving are well within it.
+// How far a stream is read past the clip's end before the rest is given up: more than reordering
+// and interleaving need.
 constexpr int64_t kBehindClipUs = 500'000;
 constexpr int64_t kFarBehindClipUs = 10'000'000;
 constexpr int64_t kJumpUs = 10'000'000;
@@ -73,8 +73,8 @@ bool DemuxStage::Read(AVPacket& packet) {
   }
 }
 
-// In a transport stream time may jump by hours in the middle. What follows is moved to where it
-// would have been expected; all streams by the same amount, so that they stay in step.
+// Closes jumps of time, which transport streams may have. All packets after a jump move by the same
+// amount, so that the streams stay in step.
 void DemuxStage::MendJump(AVPacket& packet) {
   if (!mends_jumps_ || packet.dts == AV_NOPTS_VALUE) return;
   const AVRational time_base = input_.stream(packet.stream_index).time_base;
@@ -130,7 +130,7 @@ void DemuxStage::Run() {
     if (!Read(*packet)) break;
     const auto route = routes_.find(packet->stream_index);
     if (route == routes_.end()) continue;
-    // Nobody can make anything of an empty packet; to a decoder it would be the flush.
+    // Drops empty packets: a decoder would take one for the flush.
     if (packet->size == 0 && packet->side_data_elems == 0) continue;
     MendJump(*packet);
     NoteTime(route->second, *packet);

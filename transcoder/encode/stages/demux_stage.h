@@ -9,7 +9,7 @@
 
 namespace millrace::encode {
 
-// Reads packets and hands each to those who use its stream; ends every route with a flush. Seeks to
+// Reads packets and hands each to the routes of its stream; ends every route with a flush. Seeks to
 // the start of the clip and stops behind its end. Mends time lines that jump (MPEG-TS).
 class DemuxStage {
  public:

@@ -59,7 +59,7 @@ bool EncodeStage::SetTime(AVFrame& frame) {
   return true;
 }
 
-// At each multiple of the distance, whatever the frame rate does.
+// Forces a keyframe at each multiple of the distance, at any frame rate.
 void EncodeStage::ForceKeyframes(AVFrame& frame) {
   frame.pict_type = AV_PICTURE_TYPE_NONE;
   if (video() == nullptr || !video()->spec.gop_seconds) return;

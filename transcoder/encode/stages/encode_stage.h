@@ -11,7 +11,7 @@
 
 namespace millrace::encode {
 
-// What goes through an encode stage. Thread-safe.
+// Counts what goes through an encode stage. Thread-safe.
 struct EncodeTally {
   std::atomic<int64_t> frames_in{0};
   std::atomic<int64_t> frames_out{0};  // packets, for pictures
@@ -20,8 +20,8 @@ struct EncodeTally {
   std::atomic<int> height{0};
 };
 
-// Encodes one output stream. The encoder is opened by the first frame: only that tells what the
-// filters really made. References must outlive the stage.
+// Encodes one output stream. The encoder is opened for the first frame, because only that shows
+// what the filters made. References must outlive the stage.
 class EncodeStage {
  public:
   using EncoderOptions = std::variant<VideoEncoderOptions, AudioEncoderOptions>;

@@ -87,7 +87,7 @@ void ConfigureHevc(const VideoEncoderOptions& asked, const AVFrame& first, AVCod
   SetQuality(asked.spec, codec, options);
   options.Set("preset", asked.spec.speed);
   options.Set("forced-idr", int64_t{1});
-  // x265 writes to standard error itself, and warns of every small picture.
+  // Quietens x265, which writes to standard error by itself and warns of every small picture.
   std::string parameters = "log-level=error";
   if (asked.threads > 0) parameters += fmt::format(":pools={}", asked.threads);
   if (asked.spec.gop_seconds) parameters += ":open-gop=0";
@@ -137,7 +137,7 @@ void CheckSize(const AVFrame& first, const VideoCodecTraits& codec) {
 
 void SetGop(const VideoEncoderOptions& asked, AVCodecContext& codec) {
   if (!asked.spec.gop_seconds) return;
-  // Keyframes are placed by time as well (see EncodeStage); this is for the encoder's look-ahead.
+  // Tells the encoder's look-ahead; EncodeStage places keyframes by time.
   const double fps = asked.frame_rate.num > 0 ? av_q2d(asked.frame_rate) : 30;
   codec.gop_size = std::max(1, static_cast<int>(std::ceil(*asked.spec.gop_seconds * fps)));
 }

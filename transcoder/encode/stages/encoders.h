@@ -19,8 +19,9 @@ struct VideoEncoderOptions {
   int threads = 0;              // 0: the encoder's own choice
   bool global_header = false;   // the container wants the parameter sets out of band
 };
-// For frames like `first`, whose colour tags, size and HDR side data are taken over. Throws
-// Error{kEncoderUnavailable}, or kNoMatchingStreams if the encoder cannot make that size.
+// Opens the encoder for frames like `first`, whose colour tags, size and HDR side data it takes
+// over. Throws Error{kEncoderUnavailable}, or kNoMatchingStreams if the encoder cannot make that
+// size.
 CodecPtr OpenVideoEncoder(const AVFrame& first, const VideoEncoderOptions& options);
 
 struct AudioEncoderOptions {
@@ -35,8 +36,8 @@ AVSampleFormat PreferredSampleFormat(const AVCodec& encoder);
 // Samples in each frame but the last; 0 if the encoder takes any number.
 int FrameSizeOf(const AVCodec& encoder, int sample_rate_hz);
 
-// The time base for pictures that come in `input`: exact for its timestamps, fine enough for any
-// container, within what encoders accept.
+// Returns a time base for pictures with timestamps in `input`: exact for those, fine enough for any
+// container, and accepted by encoders.
 AVRational FineTimeBase(AVRational input, std::optional<double> fps);
 
 }  // namespace millrace::encode

@@ -38,7 +38,8 @@ void Fill(AVFilterInOut& end, const char* name, AVFilterContext* filter) {
 FilterGraph::FilterGraph(const char* source, const std::string& source_arguments, const char* sink,
                          const std::string& description)
     : graph_(MakeGraph()) {
-  // Each filter graph has a thread of its own; slices on top would only fight the encoders.
+  // Turns slice threads off: each graph has a thread already, and more would compete with the
+  // encoders.
   graph_->nb_threads = 1;
   Check(avfilter_graph_create_filter(&source_, avfilter_get_by_name(source), "in",
                                      source_arguments.c_str(), nullptr, graph_.get()),
@@ -82,7 +83,7 @@ FilterGraph FilterGraph::ForAudio(const AVFrame& first, AVRational time_base,
 
 void FilterGraph::Push(FramePtr frame) {
   if (!frame) {
-    // Without the end fps does not know how long the last frame lasts, and drops it.
+    // Passes the end time on; without it the fps filter drops the last frame.
     Check(av_buffersrc_close(source_, end_pts_, 0), "end a filter graph");
     return;
   }

@@ -20,10 +20,10 @@ namespace {
 
 using enum ErrorCode;
 
-// Encoded media that may wait for a track that has not begun.
+// Limits the encoded media that wait for a track that has not begun.
 constexpr int64_t kMaxWaitingBytes = int64_t{512} << 20;
 
-// Tags of the input's container that would be wrong (or a stream of their own) in the output.
+// Tags of the input's container that would be wrong in the output, or become a stream of their own.
 constexpr auto kDroppedTags = std::to_array<std::string_view>({
     "encoder",
     "major_brand",
@@ -96,7 +96,7 @@ MuxStage::MuxStage(MuxOptions options, FileTally& tally)
 
 MuxStage::~MuxStage() = default;
 
-// A write that failed is told as what the operating system said: libavformat often says less.
+// Throws the operating system's own error if a write failed: libavformat's often says less.
 void MuxStage::Check(int rc, const char* what) {
   if (io_ && io_->error() != 0) ThrowStorageError("write " + options_.path, io_->error());
   encode::Check(rc, what);
@@ -156,7 +156,7 @@ void MuxStage::Begin() {
   muxer_->opaque = this;
   muxer_->io_open = &OpenAgain;
   muxer_->io_close2 = &CloseAgain;
-  // Nothing of the time or the build: the same input and spec give the same bytes.
+  // Writes neither time nor build into the file: the same input and spec give the same bytes.
   muxer_->flags |= AVFMT_FLAG_CUSTOM_IO | AVFMT_FLAG_BITEXACT;
   for (size_t i = 0; i < tracks_.size(); ++i) {
     if (tracks_[i].format) AddTrack(i);
@@ -184,7 +184,7 @@ void MuxStage::WriteHeader() {
   Check(avformat_write_header(muxer_.get(), options.get()), "write the header");
   options.CheckAllTaken(muxer_->oformat->name);
   avio_flush(io_->context());
-  // The room is in front of an empty box and the beginning of the media's.
+  // The room ends in front of an empty box and the head of the media's box.
   reserved_at_ = avio_tell(io_->context()) - 16 - options_.reserved_index_bytes;
   if (options_.rehearsal) {
     io_->EndHead();
@@ -251,8 +251,8 @@ bool MuxStage::IndexFits() const {
   return bytes <= options_.reserved_index_bytes;
 }
 
-// The muxer would write its index over the media, and only then complain. Instead it is made to
-// move the media away, as it does where no room was kept; the room moves along, as a box to skip.
+// The muxer would write its index over the media and complain only then. Turn faststart on instead,
+// as where no room was kept: it moves the media, and the room with them, as a box to skip.
 void MuxStage::GiveUpReservedRoom() {
   AVIOContext* io = io_->context();
   const int64_t end = avio_tell(io);
@@ -260,7 +260,7 @@ void MuxStage::GiveUpReservedRoom() {
   avio_wb32(io, static_cast<unsigned>(options_.reserved_index_bytes));
   avio_wl32(io, MKTAG('f', 'r', 'e', 'e'));
   avio_seek(io, end, SEEK_SET);
-  // With a size set it would take the room for the end of what is to be moved.
+  // With moov_size set, the muxer would take the room for the end of what it moves.
   Check(av_opt_set_int(muxer_->priv_data, "moov_size", 0, 0), "finish the file");
   Check(av_opt_set(muxer_->priv_data, "movflags", "+faststart", 0), "finish the file");
 }
@@ -282,7 +282,7 @@ void MuxStage::Finish() {
   tally_.finalizing.store(true);
   if (!IndexFits()) GiveUpReservedRoom();
   WriteTrailer();
-  // One waits for the disk, the other for the processor; both find the file in the page cache.
+  // Fsync waits for the disk and hashing for the processor; both read the file from the page cache.
   hash_->Complete(io_->rewritten_to());
   if (fsync(io_->fd()) != 0) ThrowStorageError("fsync " + options_.path, errno);
   muxer_.reset();
@@ -302,7 +302,7 @@ void MuxStage::Run(MuxQueue& in) {
   Finish();
 }
 
-// Only for the muxer's own file: faststart reads it back while it moves the data.
+// Opens nothing but the muxer's own file, which faststart reads while it moves the data.
 int MuxStage::OpenAgain(AVFormatContext* muxer, AVIOContext** io, const char* url, int flags,
                         AVDictionary**) {
   auto& self = *static_cast<MuxStage*>(muxer->opaque);

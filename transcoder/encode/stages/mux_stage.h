@@ -16,7 +16,7 @@
 
 namespace millrace::encode {
 
-// What a muxer has to know of a track before its first packet.
+// The format of a track, which a muxer needs before the first packet.
 struct TrackFormat {
   ParametersPtr parameters;
   AVRational time_base{1, 1};  // of the packets' timestamps
@@ -24,8 +24,8 @@ struct TrackFormat {
   std::vector<std::pair<AVPacketSideDataType, std::vector<uint8_t>>> side_data;
 };
 
-// What is put on the road to a muxer. The first item of a track carries its format; one with
-// neither format nor packet ends it. A track that ends without a format does not exist.
+// An item on its way to a muxer. The first item of a track carries its format; one with neither
+// format nor packet ends it. A track that ends without a format does not exist.
 struct MuxItem {
   size_t track = 0;
   std::shared_ptr<TrackFormat> format;
@@ -33,7 +33,7 @@ struct MuxItem {
 };
 using MuxQueue = BoundedQueue<MuxItem>;
 
-// What is counted of an output file. Thread-safe; `tracks` is fixed before threads start.
+// Counts of an output file. Thread-safe; `tracks` is fixed before threads start.
 struct FileTally {
   struct Track {
     bool is_video = false;
@@ -52,36 +52,37 @@ struct FileTally {
 struct MuxOptions {
   Container container = Container::kMp4;
   std::string path;  // in the output folder
-  // Room for mov's index in front, which saves rewriting the file. It may turn out too small: then
+  // Bytes kept in front for mov's index, which saves rewriting the file. If they turn out too few,
   // the file is rewritten.
   int64_t reserved_index_bytes = 0;
-  // Of the input, must outlive the stage: metadata and (if `chapters`) chapters are taken over.
+  // The input, which must outlive the stage: its metadata and (if `chapters`) its chapters are
+  // copied.
   const AVFormatContext* input = nullptr;
   std::vector<const AVStream*> input_streams;  // of each track
   bool chapters = false;
-  // What the file will begin with, if that can be known; may be empty.
+  // Predicts the head of the file; may be empty.
   ForeseeHead foresee_head;
-  // Makes no file: only its head, in memory.
+  // Makes no file, but only its head, in memory.
   bool rehearsal = false;
 };
 
-// Upper bounds of what mov's index needs, in bytes: for a track of so many packets, and for the
-// rest of it. The streams and the format of the input will do as well as those of the output.
+// Upper bounds of the size of mov's index in bytes: for a track with so many packets, and for
+// everything else in it. Take the streams and format of either the input or the output.
 int64_t LargestIndexBytes(const AVStream& track, int64_t packets);
 int64_t LargestIndexBytes(const AVFormatContext& format);
 
-// Writes one output file. It never waits for a certain track: packets are taken in whatever order
-// they come, so a track that starts late (or never) cannot hold up the others. Until the format of
-// every track is known they are kept, encoded, up to a limit. Interleaving is libavformat's.
+// Writes one output file. Never waits for a certain track: it takes packets in the order in which
+// they come, so a track that starts late (or never) cannot hold up the others. Keeps packets, up to
+// a limit, until the format of every track is known. Libavformat interleaves.
 class MuxStage {
  public:
   MuxStage(MuxOptions options, FileTally& tally);
   ~MuxStage();
   void Run(MuxQueue& in);
 
-  // For a rehearsal, instead of Run: takes one item.
+  // Takes one item; for a rehearsal, in the place of Run.
   void Take(MuxItem item);
-  // After the end of all tracks: what the file would begin with.
+  // Returns the head of the file. Call it after the end of all tracks.
   FileHead FinishRehearsal();
 
  private:

@@ -45,7 +45,7 @@ std::optional<FileHead> Rehearsal::Run(const std::stop_token& stop) const {
     FileHead head = Copy(stop);
     if (!head.empty()) return head;
   } catch (const std::exception&) {
-    // The real copy tells what is wrong, if anything is.
+    // Ignores errors: the real copy reports them.
   }
   return std::nullopt;
 }

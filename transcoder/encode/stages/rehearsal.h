@@ -11,16 +11,16 @@
 
 namespace millrace::encode {
 
-// A track that is copied from a stream.
+// A track to copy from a stream of the input.
 struct CopiedTrack {
   int stream = -1;
   std::shared_ptr<TrackFormat> format;
 };
 
-// Copies streams into a file without reading or writing their media, to see what the file will
-// begin with: a demuxer and a muxer that are like the real ones are run, but the one finds zeros
-// where there are media, and the other writes nowhere. What comes out is a guess, for an index may
-// depend on media (few codecs' does): whoever uses it has to compare it with the file.
+// Predicts the head of a file into which streams are copied, without reading or writing their
+// media. Runs a demuxer and a muxer like the real ones, of which the demuxer reads zeros in the
+// place of media and the muxer writes nowhere. The prediction may be wrong, as an index can depend
+// on the media (for a few codecs): compare it with the file.
 class Rehearsal {
  public:
   // `input` must outlive it; only its descriptor is used, and what `options` points at.

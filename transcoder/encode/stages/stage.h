@@ -15,16 +15,16 @@
 namespace millrace::encode {
 
 // A stage runs on one thread of its own, has one way in and one way out, and does not know its
-// neighbours. Null on the road is the flush: each stage passes it on after what it held back.
+// neighbours. A null item is the flush: each stage passes it on after the items that it held back.
 //
-// A sink takes one item; it returns false once the task is stopped, upon which the stage returns.
+// A sink takes one item. It returns false once the task is stopped; then the stage returns.
 template <typename T>
 using Sink = std::function<bool(T)>;
 
 using PacketQueue = BoundedQueue<PacketPtr>;
 using FrameQueue = BoundedQueue<FramePtr>;
 
-// What is counted of one stream of the input, by its demuxer and its decoder; read at the end to
+// Counts of one stream of the input, made by its demuxer and its decoder. The verdict reads them to
 // tell success from the mere absence of errors. Thread-safe.
 struct StreamTally {
   std::atomic<int64_t> packets{0};
@@ -48,7 +48,7 @@ struct StreamTally {
   std::optional<FirstError> first_error_ GUARDED_BY(mutex_);
 };
 
-// What is counted of the input as a whole.
+// Counts of the input as a whole.
 struct InputTally {
   std::atomic<int64_t> demuxed_us{0};  // of output time, the furthest
   std::atomic<bool> finished{false};

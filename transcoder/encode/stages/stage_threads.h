@@ -23,8 +23,8 @@ class StageThreads {
     std::function<void()> run;
   };
   void Add(Stage stage) { stages_.push_back(std::move(stage)); }
-  // `stop` makes stages return that wait. Called once or more, by the thread of a stage that
-  // failed.
+  // `stop` must make waiting stages return. It is called at least once, by the thread of a stage
+  // that failed.
   void OnFailure(std::function<void()> stop) { stops_.push_back(std::move(stop)); }
 
   // How far a stream has come, in seconds on the input's own time line; any thread calls it.

@@ -20,7 +20,7 @@ struct ThumbnailOptions {
   bool cover_art = false;                 // there is one picture only
 };
 
-// What a thumbnail stage has made; read when it has ended.
+// The pictures that a thumbnail stage has made; read it when the stage has ended.
 struct ThumbnailFile {
   std::string path;  // relative to the directory
   int width = 0;
@@ -32,8 +32,8 @@ struct ThumbnailTally {
   std::atomic<int64_t> reached_us{0};
 };
 
-// Watches the decoded pictures go by and writes those that are on screen at the wanted times. When
-// the input ends before (its header lied) the last picture stands in for the rest.
+// Writes the decoded pictures that are on screen at the wanted times. If the input ends before such
+// a time (its header lied), the last picture stands in.
 class ThumbnailStage {
  public:
   ThumbnailStage(ThumbnailOptions options, FrameQueue& in, ThumbnailTally& tally);
@@ -51,8 +51,8 @@ class ThumbnailStage {
   FramePtr latest_;
 };
 
-// The times at which pictures are wanted. An unknown duration gives times that no input reaches,
-// so that the last picture is taken.
+// Returns the times at which pictures are wanted. Of an input of unknown duration they lie behind
+// its end, so that the last picture is taken.
 std::vector<double> ThumbnailTimes(const ThumbnailSpec& spec,
                                    std::optional<double> planned_seconds);
 

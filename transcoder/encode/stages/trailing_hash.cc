@@ -13,7 +13,7 @@
 namespace millrace::encode {
 namespace {
 
-// Large enough for few changes of thread, small enough to be in a cache still.
+// Large enough to switch threads rarely, small enough to be in a cache still.
 constexpr int64_t kStepBytes = 1 << 20;
 
 constexpr int64_t kEnd = std::numeric_limits<int64_t>::max();
@@ -31,7 +31,7 @@ bool BeginsWith(int fd, const FileHead& head) {
   return found.Finish() == foreseen.Finish();
 }
 
-// Up to the end of the file, unless it is asked to stop.
+// Hashes up to the end of the file, or until asked to stop.
 void UpdateToEnd(Sha256& hash, int fd, int64_t begin, const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     const int64_t end = hash.AddFile(fd, begin, begin + kStepBytes);
@@ -40,8 +40,8 @@ void UpdateToEnd(Sha256& hash, int fd, int64_t begin, const std::stop_token& sto
   }
 }
 
-// Only begins: what is on its way to the disk by now need not be waited for in the end. Whole steps
-// alone, so that no page goes there twice.
+// Starts writing to the disk without waiting, so that the final fsync has less to do. Takes whole
+// steps only, so that no page is written twice.
 void BeginWriting(int fd, int64_t begin, int64_t end) {
   begin -= begin % kStepBytes;
   end -= end % kStepBytes;
@@ -60,7 +60,7 @@ TrailingHash::TrailingHash(std::string path, ForeseeHead foresee)
 
 TrailingHash::~TrailingHash() {
   foreseeing_.request_stop();
-  // The thread is asked to stop, and then joined.
+  // The thread's destructor asks it to stop and joins it.
 }
 
 void TrailingHash::Written(int64_t bytes) {

@@ -15,35 +15,36 @@
 
 namespace millrace::encode {
 
-// The beginning of a file, up to where its media begin.
+// The bytes of a file in front of its media.
 using FileHead = std::vector<uint8_t>;
-// Says what the head of a file will be, or nothing. Runs on a thread of its own; returns soon, with
-// whatever, once it is asked to stop.
+// Predicts the head of a file; nullopt if it cannot. Runs on a thread of its own, and returns soon,
+// with any value, once it is asked to stop.
 using ForeseeHead = std::function<std::optional<FileHead>(const std::stop_token&)>;
 
-// Hashes a file behind the one who writes it, and sends it to the disk on the way.
+// Hashes a file while another thread writes it, and starts sending it to the disk.
 //
-// SHA-256 takes the bytes in their order, and a muxer writes the head last. So the head has to be
-// foreseen; where it cannot be, or turns out otherwise, the finished file is hashed from its start.
-// Owned and used by one thread; reads the file on another one of its own.
+// SHA-256 takes bytes in their order, but a muxer writes the head last, so the head has to be
+// predicted. If that fails or proves wrong, the finished file is hashed from its start. Owned and
+// used by one thread; reads the file on a thread of its own.
 class TrailingHash {
  public:
-  // The file exists.
+  // REQUIRES: the file exists.
   TrailingHash(std::string path, ForeseeHead foresee);
   TrailingHash(const TrailingHash&) = delete;
   TrailingHash& operator=(const TrailingHash&) = delete;
-  // Stops what still goes on.
+  // Stops hashing.
   ~TrailingHash();
 
-  // So many bytes are in the file, and none of them will change, except in the head.
+  // Tells that the file has so many bytes, which will not change except in the head.
   void Written(int64_t bytes);
-  // The file is complete; nothing behind `rewritten_to` was written twice. A head that is not
-  // foreseen by now is no longer waited for.
+  // Tells that the file is complete, and that no byte behind `rewritten_to` was written twice. Ends
+  // a prediction that still runs.
   void Complete(int64_t rewritten_to);
-  // After Complete, once: lower-case hex. Throws Error{kStorageError} if the file cannot be read.
+  // Returns the hash in lower-case hex. Call it once, after Complete. Throws Error{kStorageError}
+  // if the file cannot be read.
   std::string Get() { return result_.get(); }
-  // Bytes behind the head that were hashed before the file was complete. Any thread; once Get has
-  // returned, what was gained: 0 if the file had to be hashed from its start.
+  // Bytes behind the head that were hashed before the file was complete. Any thread may call it.
+  // After Get it is 0 if the file had to be hashed from its start.
   int64_t followed() const { return followed_.load(); }
 
  private:
@@ -53,9 +54,9 @@ class TrailingHash {
   };
 
   std::string Run(const std::stop_token& stop);
-  // Hashes what comes until the file is complete; returns how far it came.
+  // Hashes the bytes that come until the file is complete. Returns how far it came.
   int64_t Follow(Sha256& hash, int fd, int64_t begin, const std::stop_token& stop);
-  // Behind the head that was foreseen. Returns nullopt if it is another one.
+  // Hashes the file behind a predicted head. Returns nullopt if the prediction was wrong.
   std::optional<std::string> HashBehind(const FileHead& head, const std::stop_token& stop);
   State Await(int64_t bytes, const std::stop_token& stop) EXCLUDES(mutex_);
 

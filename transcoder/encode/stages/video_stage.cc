@@ -28,10 +28,10 @@ bool IsFullRangeYuv(int format, AVColorRange range) {
   }
 }
 
-// Pictures of this height and more are BT.709 where nobody says otherwise, smaller ones BT.601.
+// Untagged pictures of at least this height are taken for BT.709, lower ones for BT.601.
 constexpr int kHdLines = 720;
 
-// Writes what untagged pictures are commonly taken for: by size, and PAL's by its 576 lines.
+// Tags untagged pictures as players take them: by size, and PAL by its 576 lines.
 void TagInput(AVFrame& frame) {
   if (IsRgb(frame.format)) return;
   const bool hd = std::max(frame.height, frame.width * 9 / 16) >= kHdLines;
@@ -86,7 +86,7 @@ PictureFilter::Shape PictureFilter::ShapeOf(const AVFrame& frame) const {
           .transfer = frame.color_trc,
           .matrix = frame.colorspace,
           .range = frame.color_range,
-          // Once interlaced pictures were seen the filter stays: it lets the others pass.
+          // Keeps the filter once a picture was interlaced; it passes the others unchanged.
           .deinterlace = options_.interlaced || shape_.deinterlace || IsInterlaced(frame)};
 }
 
@@ -95,8 +95,8 @@ std::string PictureFilter::DescribeScaling(const Shape& shape, bool tone_map) {
   const DisplaySize display =
       DisplaySizeOf({.width = shape.width, .height = shape.height}, shape.aspect, turn);
   if (!size_) size_ = FitInside(display, options_.max_width_px, options_.max_height_px);
-  // A later picture of another shape goes into the same frame, with bars, not stretched: the size
-  // it would like to have inside is compared with the frame's.
+  // Puts a later picture of another shape into the same frame with bars, not stretched. Compares
+  // the size that it would have inside the frame with the frame.
   PictureSize inside = FitInside(display, size_->width, size_->height);
   const bool same_shape =
       std::abs(inside.width - size_->width) <= 2 && std::abs(inside.height - size_->height) <= 2;
@@ -146,7 +146,7 @@ std::string PictureFilter::Describe(const AVFrame& frame, const Shape& shape) {
   Append(chain, DescribeFormat(shape, tone_map));
   if (options_.fps) {
     const AVRational rate = av_d2q(*options_.fps, 100'000);
-    // The first graph fills from 0 on; one built later goes on where that ended.
+    // Only the first graph fills from 0 on; a later one continues where that ended.
     const char* begin = shape_.width == 0 ? ":start_time=0" : "";
     Append(chain, fmt::format("fps=fps={}/{}{}", rate.num, rate.den, begin));
   }
@@ -176,8 +176,8 @@ void PictureFilter::Push(FramePtr frame) {
   graph_->filters.Push(std::move(frame));
 }
 
-// Filters change the time base of `pts` and leave the duration in that of their input; fps makes
-// frames of one period without saying so.
+// Converts the duration, which filters leave in the time base of their input; the fps filter makes
+// frames of one period.
 FramePtr PictureFilter::PullFrom(Graph& graph) const {
   FramePtr frame = graph.filters.Pull();
   if (!frame) return nullptr;
@@ -196,7 +196,7 @@ FramePtr PictureFilter::Pull() {
   return graph_ ? PullFrom(*graph_) : nullptr;
 }
 
-// What the filters made of RGB is tagged as what they were told to make; others keep their tags.
+// Tags what was converted from RGB by the conversion; other pictures keep their tags.
 void PictureFilter::TagOutput(AVFrame& frame) const {
   MarkProgressive(frame);
   frame.sample_aspect_ratio = {1, 1};

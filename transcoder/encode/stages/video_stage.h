@@ -11,7 +11,7 @@
 
 namespace millrace::encode {
 
-// What a picture is turned into.
+// Options of PictureFilter.
 struct PictureOptions {
   std::optional<int> max_width_px;
   std::optional<int> max_height_px;
@@ -37,7 +37,7 @@ class PictureFilter {
   bool tone_mapped() const { return tone_mapped_; }
 
  private:
-  // What a graph was built for: as long as it stays, so does the graph.
+  // The properties of pictures for which a graph was built. A change of any makes a new graph.
   struct Shape {
     int width = 0;
     int height = 0;

@@ -16,7 +16,7 @@ Error AsWorkerError(const Error& error) {
   return Error(ErrorCode::kWorkerDiskFull, error.what(), error.context());
 }
 
-// What a failed attempt has made is of no use; its log goes into the dead letter.
+// Removes the outputs of a failed attempt and keeps its log, for the dead letter.
 void RemoveOutputs(const std::filesystem::path& work_folder) {
   try {
     RemoveTree(work_folder / "out");
@@ -94,7 +94,7 @@ void ChildHost::StartRun(const Purpose& purpose, const Lease& folder, const Inpu
     failed_starts_.push_back({purpose, AsWorkerError(error)});
     Discard(folder);
   } catch (const std::exception& error) {
-    // The standard library's own, e.g. of a file system that fails under it.
+    // Errors of the standard library, e.g. of a failing file system.
     LogWarning("a run cannot be started", {{"run", token}, {"detail", error.what()}});
     failed_starts_.push_back({purpose, Error(ErrorCode::kStorageError, error.what())});
     Discard(folder);
@@ -112,7 +112,7 @@ void ChildHost::Discard(const Lease& lease) {
   try {
     store_.DiscardWork(lease.task, lease.fence);
   } catch (const Error& error) {
-    // The lease itself has ended; the folder stays behind.
+    // Leaves the folder behind, as the lease has ended.
     LogWarning("a work folder cannot be removed", {{"detail", error.what()}});
   }
 }

@@ -21,21 +21,21 @@ struct ChildHostOptions {
   std::filesystem::path encoder;
   int threads = 0;  // of each task
   std::chrono::milliseconds stall_timeout{0};
-  // How long the report of a failure may wait for an excerpt of the input.
+  // How long the report of a failure may wait for its excerpt.
   std::chrono::milliseconds excerpt_patience{std::chrono::seconds(10)};
 };
 
-// Runs what the session orders in child processes, each in its work folder. Touches no folder and
-// no process that it has not made itself. Owned by the worker; used by the loop thread only.
+// Runs the session's orders in child processes, each in its work folder. Touches no folder or
+// process of others. Owned by the worker; used by the loop thread only.
 //
-// Before a failure is told whose place in the media is known, another short child cuts an excerpt
-// of the input about that place, for whoever looks into it (see child/excerpt.h). It stands as
-// excerpt.mkv beside the attempt's log. Whatever goes wrong with it, the failure is told in time.
+// If a failure has a place in the media, another short child cuts an excerpt of the input around it
+// before the failure is reported (see child/excerpt.h). The excerpt stands as excerpt.mkv beside
+// the attempt's log. If anything goes wrong with it, the failure is reported in time without it.
 class ChildHost final : public TaskHost {
  public:
   // Throws Error{kEncoderUnavailable} if the zygote cannot be started.
   ChildHost(ChildHostOptions options, MediaStore& store, const Clock& clock);
-  // Ends what still runs and discards its files.
+  // Kills the runs and discards their files.
   ~ChildHost() override;
 
   void Start(const Assignment& assignment) override;
@@ -44,11 +44,11 @@ class ChildHost final : public TaskHost {
   void Discard(const Lease& lease) override;
   void SkipExcerpts() override;
 
-  // What to poll for input before Work() is called again, and until when.
+  // The descriptors to poll before Work() is called again, and the time to wait at most.
   void AppendTo(std::vector<pollfd>& polled) const;
   MonotonicTime NextDeadline() const;
 
-  // Does everything that is due without blocking, and tells `events` what has come of it.
+  // Does everything that is due, without blocking, and reports the results to `events`.
   void Work(TaskEvents& events);
 
   int64_t memory_bytes() const { return memory_.limit_bytes(); }
@@ -60,7 +60,7 @@ class ChildHost final : public TaskHost {
 
     bool operator==(const ExcerptOf&) const = default;
   };
-  // What a run is for: a lease, the id of a probe, or an excerpt.
+  // The purpose of a run: a lease, the id of a probe, or an excerpt.
   using Purpose = std::variant<Lease, std::string, ExcerptOf>;
   struct Run {
     Purpose purpose;
@@ -68,7 +68,7 @@ class ChildHost final : public TaskHost {
     TaskDocument document;
     std::unique_ptr<TaskRunner> runner;
   };
-  // A failure that is not told yet, because its excerpt is being cut.
+  // A failure that is not reported yet, because its excerpt is being cut.
   struct Untold {
     AttemptFailure failure;
     MonotonicTime until{};
@@ -86,11 +86,11 @@ class ChildHost final : public TaskHost {
   void TellLease(const Lease& lease, const Run& run, Outcome outcome, TaskEvents& events);
   void TellProbe(const std::string& probe, const Run& run, Outcome outcome, TaskEvents& events);
 
-  // Returns false if nothing is to be cut or it cannot be; the failure is to be told at once then.
+  // Returns false if no excerpt can be cut; then report the failure at once.
   bool StartExcerpt(const Lease& lease, const Run& failed, const AttemptFailure& failure);
   void StopExcerpt(const Lease& lease);
   void OnExcerpt(const Lease& lease, const Run& run, const Outcome& outcome, TaskEvents& events);
-  // `excerpt` is its file, empty if there is none.
+  // `excerpt` is the name of its file; empty if there is none.
   void TellUntold(const Lease& lease, const std::string& excerpt, TaskEvents& events);
   void TellOverdue(TaskEvents& events);
 

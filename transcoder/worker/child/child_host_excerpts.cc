@@ -7,20 +7,22 @@
 #include "transcoder/worker/child/child_host.h"
 #include "transcoder/worker/child/excerpt.h"
 
-// How a child host has excerpts cut for attempts that failed; the rest of it is in child_host.cc.
+// The part of ChildHost that has excerpts cut for attempts that failed.
 
 namespace millrace::worker {
 namespace {
 
 namespace fs = std::filesystem;
 
-// In the work folder of the failed attempt, while it is being cut.
+// The folder in which an excerpt is cut, inside the work folder of the failed attempt.
 constexpr const char* kCutFolder = "cut";
 constexpr const char* kExcerptName = "excerpt.mkv";
-// The encoder keeps to less; this one may have been taken over by a hostile file.
+// The largest excerpt that is kept. The encoder makes smaller ones, unless a hostile file has taken
+// it over.
 constexpr uintmax_t kMaxExcerptBytes = uintmax_t{32} << 20;
 
-// Puts the excerpt beside the log of its attempt. Returns its name, or nothing if it is not one.
+// Moves the excerpt beside the log of its attempt. Returns its name; empty if there is no valid
+// one.
 std::string KeepExcerpt(const fs::path& cut_folder) {
   const fs::path made = cut_folder / "out" / kExcerptName;
   std::error_code error;
@@ -83,7 +85,8 @@ void ChildHost::OnExcerpt(const Lease& lease, const Run& run, const Outcome& out
                           TaskEvents& events) {
   std::string file;
   try {
-    // Too late is none: the folder belongs to whoever has been told of the failure.
+    // An excerpt that comes too late is dropped: once the failure is reported, the folder belongs
+    // to the broker.
     const bool in_time = untold_.contains(lease);
     if (in_time && std::holds_alternative<RunFinished>(outcome)) {
       file = KeepExcerpt(run.runner->folder());
@@ -118,7 +121,7 @@ void ChildHost::TellUntold(const Lease& lease, const std::string& excerpt, TaskE
   events.OnFailed(lease, std::move(untold.failure));
 }
 
-// A child that has been killed may take a moment to be gone; the report does not wait for it.
+// Reports at once, though the killed child may take a moment to end.
 void ChildHost::TellOverdue(TaskEvents& events) {
   std::vector<Lease> overdue;
   for (const auto& [lease, untold] : untold_) {

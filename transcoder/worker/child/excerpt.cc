@@ -5,7 +5,7 @@
 namespace millrace::worker {
 namespace {
 
-// No media is longer; a larger number is nonsense.
+// The longest duration that is believed.
 constexpr double kMaxSeconds = 1e9;
 
 std::optional<double> SecondsIn(const nlohmann::json& context, const char* key) {
@@ -33,7 +33,7 @@ std::optional<ExcerptSpec> ExcerptFor(const Error& error, const EncodeSpec& spec
   }
   const auto media = SecondsIn(error.context(), "media_seconds");
   if (!media) return std::nullopt;
-  // What the encoder counts begins with the clip.
+  // Adds the start of the clip, from which the encoder counts.
   const double clip_start = spec.clip ? spec.clip->start_seconds : 0;
   return ExcerptSpec{.pts_seconds = {}, .media_seconds = clip_start + *media};
 }

@@ -8,12 +8,12 @@
 
 namespace millrace::worker {
 
-// What is smaller is looked into as a whole.
+// Smaller inputs get no excerpt: they can be examined as a whole.
 inline constexpr int64_t kMinExcerptInputBytes = int64_t{1} << 20;
 
-// About which moment of its input an excerpt is to be cut for whoever looks into a failed attempt.
-// Returns nullopt if it would be of no use: the input is small, the failure was not about the
-// media, or nobody knows where it was. The error may have been made up by a hostile file. Pure.
+// The moment of the input around which to cut an excerpt of a failed attempt. Returns nullopt if an
+// excerpt would be of no use: the input is small, the failure was not about the media, or its place
+// is unknown. `error` may have been forged by a hostile file. Pure.
 std::optional<ExcerptSpec> ExcerptFor(const Error& error, const EncodeSpec& spec,
                                       int64_t input_bytes);
 

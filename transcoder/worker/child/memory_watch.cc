@@ -30,7 +30,7 @@ std::optional<int64_t> ReadCounter(const fs::path& file, const std::string& key)
   return std::nullopt;
 }
 
-// nullopt for "max" and for a file that is not there.
+// Returns nullopt for "max" and for a missing file.
 std::optional<int64_t> ReadNumber(const fs::path& file) {
   std::ifstream stream(file);
   int64_t value = 0;
@@ -44,8 +44,8 @@ struct MemoryGroup {
   const char* counters;
 };
 
-// /proc/self/cgroup has "0::/path" for version 2 and "7:memory:/path" for version 1. In a
-// container the path may be one of the host's: then the mount itself is our group.
+// Finds our cgroup. /proc/self/cgroup has "0::/path" for version 2 and "7:memory:/path" for version
+// 1. In a container the path may be one of the host's; then the mount itself is our group.
 std::optional<MemoryGroup> FindGroup(const fs::path& root) {
   std::ifstream lines(root / "proc/self/cgroup");
   const fs::path mount = root / "sys/fs/cgroup";

@@ -9,7 +9,7 @@
 namespace millrace::worker {
 namespace {
 
-// The media time of a child that has not begun to transcode says nothing.
+// Before the child transcodes, its media time means nothing.
 bool HasBegun(const Progress& progress) {
   return !progress.phase.empty() && progress.phase != "probing";
 }
@@ -20,7 +20,7 @@ nlohmann::json WhereItWas(const Progress& progress) {
   return where;
 }
 
-// What the child reported knows best where it failed; how far it had come is added.
+// Keeps the place that the child reported, and adds how far it had come.
 Error ReportedError(const ChildEnd& end) {
   if (!HasBegun(end.progress) || !end.error->fields().empty()) return *end.error;
   nlohmann::json context = WhereItWas(end.progress);
@@ -83,7 +83,7 @@ Outcome Judge(ChildEnd end) {
     end.usage.signal = WTERMSIG(*end.wait_status);
   }
   if (end.cause == KillCause::kOrdered) return RunStopped{};
-  // A child that had delivered everything when the watchdog struck has succeeded all the same.
+  // A child that had delivered its result when the watchdog killed it has succeeded.
   if (end.manifest && !end.error && end.usage.exit_status == 0) {
     return RunFinished{std::move(*end.manifest), end.usage};
   }

@@ -10,7 +10,7 @@
 
 namespace millrace::worker {
 
-// Why the worker itself ended a child, if it did.
+// The reason for which the worker itself killed a child.
 enum class KillCause {
   kNone,
   kOrdered,   // cancelled, lost or draining: nobody wants the result any more

@@ -7,8 +7,8 @@
 namespace millrace::worker {
 namespace {
 
-// `key` of a report, in the size in which it would be sent: the numbers of a line may be shorter
-// than they are printed again.
+// Returns `key` of a report. Checks its size as it would be sent, because numbers may print longer
+// than they were written.
 const nlohmann::json& Part(const nlohmann::json& report, const char* key, size_t limit) {
   const nlohmann::json& part = report.at(key);
   const size_t bytes = part.dump().size();

@@ -13,8 +13,8 @@
 
 namespace millrace::worker {
 
-// What an encoder process says on its report pipe: one JSON object a line. It may have been taken
-// over by a hostile file, so nothing it writes can do more than fail its own task.
+// The lines of an encoder's report pipe: one JSON object each. A hostile file may have taken the
+// encoder over, so nothing it writes can do more than fail its own task.
 
 struct ReportStarted {};
 struct ReportMedia {
@@ -25,8 +25,8 @@ struct ReportResult {
 };
 using Report = std::variant<ReportStarted, ReportMedia, Progress, ReportResult, Error>;
 
-// What a worker passes on in one message together with what its other encoders say, or walks down
-// while it copies and prints it.
+// Limits on parts of a report, which a worker passes on in messages together with those of other
+// encoders, and copies and prints recursively.
 inline constexpr int kMaxReportDepth = kMaxBodyDepth / 2;
 inline constexpr size_t kMaxMediaBytes = kMaxBodyBytes / 8;  // facts of an input, as JSON
 inline constexpr size_t kMaxProgressBytes = 64 * 1024;       // a report of progress
@@ -36,14 +36,14 @@ inline constexpr size_t kMaxEndBytes = kMaxBodyBytes / 2;    // a manifest or an
 // deeper than the limits above.
 Report ParseReport(std::string_view line);
 
-// Cuts a stream of bytes into lines. Holds at most one line of kMaxReportLineBytes; what is longer
-// could not be passed on to the broker either, and is dropped and counted. One owner, one thread.
+// Cuts a stream of bytes into lines. Holds at most one line of kMaxReportLineBytes. Drops and
+// counts longer lines, which could not be passed on to the broker either. One owner, one thread.
 inline constexpr size_t kMaxReportLineBytes = kMaxBodyBytes / 2;
 class LineSplitter {
  public:
   // Returns the lines that these bytes complete, without their newlines and without empty ones.
   std::vector<std::string> Feed(std::span<const char> bytes);
-  // Lines dropped for their length so far.
+  // The number of lines dropped for their length so far.
   int dropped() const { return dropped_; }
 
  private:

@@ -43,7 +43,7 @@ class FileActions {
     posix_spawn_file_actions_init(&value_);
     posix_spawn_file_actions_addopen(&value_, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     for (const auto& [here, there] : order.descriptors) {
-      // Also right where the numbers are equal: close-on-exec is cleared.
+      // Clears close-on-exec, also if both numbers are equal.
       posix_spawn_file_actions_adddup2(&value_, here, there);
     }
   }

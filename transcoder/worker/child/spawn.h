@@ -12,7 +12,8 @@ namespace millrace::worker {
 struct SpawnOrder {
   std::filesystem::path program;
   std::vector<std::string> arguments;
-  // Descriptor here, number there. All others that are close-on-exec stay behind.
+  // Pairs of a descriptor here and its number in the child. Other descriptors that are
+  // close-on-exec are not inherited.
   std::vector<std::pair<int, int>> descriptors;
 };
 

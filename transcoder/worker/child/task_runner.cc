@@ -21,16 +21,16 @@ using namespace std::chrono_literals;
 
 constexpr size_t kReadBytes = size_t{64} << 10;
 constexpr size_t kLogTailLines = 50;
-// Bad lines of one run that are logged; the rest is counted only.
+// How many bad lines of one run are logged; more are only counted.
 constexpr int kLoggedBadLines = 5;
-// How long a kill may take before the zygote is not believed any more.
+// How long a kill may take before the zygote is given up.
 constexpr auto kKillPatience = 10s;
 // How long the children of a dead zygote may take to be gone.
 constexpr auto kOrphanPatience = 2s;
-// How near to the limit a child must have come for its SIGKILL to be laid to memory.
+// The share of the memory limit above which the SIGKILL of a child is blamed on memory.
 constexpr double kNearTheLimit = 0.9;
 
-// Not durable: after a crash of the machine no attempt goes on.
+// Writes without fsync: no attempt continues after a crash of the machine.
 void WriteTaskFile(const std::filesystem::path& path, const TaskDocument& document) {
   const UniqueFd file = CreateFile(path);
   WriteAll(file.get(),
@@ -43,7 +43,7 @@ UniqueFd OpenLog(const std::filesystem::path& path) {
   return UniqueFd(fd);
 }
 
-// Only our end must not block: the child waits while we are busy.
+// Makes our end alone non-blocking: the child waits while we are busy.
 std::pair<UniqueFd, UniqueFd> MakeReportPipe() {
   std::array<int, 2> ends{};
   if (pipe2(ends.data(), O_CLOEXEC) != 0 || fcntl(ends[0], F_SETFL, O_NONBLOCK) != 0) {
@@ -118,8 +118,8 @@ void TaskRunner::OnLine(const std::string& line) {
 }
 
 void TaskRunner::OnProgress(Progress progress) {
-  // Frames do not count: a decoder that yields the same instants for ever makes no progress. Nor
-  // does going back and forth: what has been reached once is nothing new.
+  // Ignores frames: a decoder that yields the same instants for ever makes no progress. Nor does
+  // going back and forth; only media time beyond the furthest counts.
   if (progress.media_seconds > furthest_seconds_ || progress.phase != end_.progress.phase ||
       progress.percent > furthest_percent_) {
     advanced_at_ = clock_.Now();
@@ -148,7 +148,7 @@ void TaskRunner::OnExit(const ZygoteExited& exited) {
   end_.usage.peak_rss_bytes = exited.peak_rss_bytes;
   end_.usage.cpu_seconds = exited.cpu_seconds;
   end_.memory_pressure = MemoryPressure(exited);
-  // What it wrote before its end is in the pipe, which bounds it.
+  // Reads what the child wrote before its end; the pipe's size bounds it.
   while (report_ && ReadSome() == Reading::kMore) {
   }
   report_.Reset();
@@ -191,7 +191,7 @@ void TaskRunner::Kill(KillCause cause) {
 RunNews TaskRunner::TakeNews() { return std::exchange(news_, {}); }
 
 std::optional<Outcome> TaskRunner::TakeOutcome() {
-  // Only the child writes to the pipe, so that its end proves the child's.
+  // Only the child writes to the pipe, so the end of the pipe proves the end of the child.
   const bool orphan_gone = lost_ && (!report_ || clock_.Now() >= lost_at_ + kOrphanPatience);
   if (judged_ || (!exited_ && !orphan_gone)) return std::nullopt;
   judged_ = true;

@@ -23,7 +23,7 @@ struct RunOptions {
   std::optional<MonotonicTime> deadline;  // of the whole run
 };
 
-// What a child has said since it was last asked.
+// News of a child since the last call.
 struct RunNews {
   bool started = false;
   std::optional<nlohmann::json> media;
@@ -42,21 +42,21 @@ class TaskRunner {
 
   const std::string& token() const { return options_.token; }
   const std::filesystem::path& folder() const { return options_.folder; }
-  // To be polled for input; -1 when the child has said everything.
+  // The descriptor to poll for input; -1 once the child has closed its end.
   int fd() const { return report_.get(); }
 
-  // Reads what the child has written, bounded, so that a flood delays nobody else.
+  // Reads some of what the child has written; a flood does not delay the other runs.
   void ReadReports();
-  // Takes what the zygote says of this run.
+  // Handles an event of this run's child.
   void OnEvent(const ZygoteEvent& event);
-  // Kills what has taken too long.
+  // Kills the child if it has taken too long.
   void CheckTime();
   MonotonicTime NextDeadline() const;
   // Kills the child; the outcome will be RunStopped.
   void Stop() { Kill(KillCause::kOrdered); }
 
   RunNews TakeNews();
-  // Set once the child is gone and has been heard to the end. Take it once.
+  // Returns the outcome once, when the child has ended and all its reports are read.
   std::optional<Outcome> TakeOutcome();
   // The last lines of its log.
   std::vector<std::string> LogTail() const;

@@ -19,7 +19,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// A zygote that dies before this age has been of no use.
+// A zygote that dies before this age was of no use.
 constexpr auto kUsefulAge = 5s;
 constexpr MonotonicTime::duration kFirstPause = 100ms;
 constexpr MonotonicTime::duration kLongestPause = 5s;
@@ -114,7 +114,7 @@ void Zygote::Start() {
                   .arguments = {"--zygote", std::to_string(kChannelNumber)},
                   .descriptors = {{channel.zygote.get(), kChannelNumber}}});
   } catch (const Error& error) {
-    // At the worker's start it is fatal; later, the program may come back (it is being replaced).
+    // A missing program is fatal at the worker's start only; later it may be about to be replaced.
     if (restart_at_ == MonotonicTime{}) throw;
     LogError("the zygote cannot be started", {{"detail", error.what()}});
     restart_at_ = started_at_ + kLongestPause;
@@ -138,7 +138,8 @@ void Zygote::OnDeath(std::vector<ZygoteEvent>& events) {
   const auto now = clock_.Now();
   const bool useful = now - started_at_ >= kUsefulAge;
   useless_starts_ = useful ? 0 : useless_starts_ + 1;
-  // The first death of a young one may be chance; a zygote that keeps dying is not hurried.
+  // Restarts at once after the first early death, which may be chance, and ever more slowly after
+  // more.
   const auto pause = kFirstPause * (1 << std::min(useless_starts_, 6));
   restart_at_ = useless_starts_ <= 1 ? now : now + std::min(pause, kLongestPause);
   LogError("the zygote died", {{"pid", pid_}, {"runs", running_.size()}});
@@ -149,8 +150,8 @@ void Zygote::OnDeath(std::vector<ZygoteEvent>& events) {
 }
 
 void Zygote::Reap() {
-  // It ends by itself when its channel is closed, after it has ended its children. It is our child
-  // and not reaped yet, so its number is its own.
+  // Waits for the zygote, which kills its children and exits once its channel is closed. It is our
+  // child and not reaped yet, so its pid is still its own.
   const UniqueFd gone(OpenProcess(pid_));
   pollfd polled{.fd = gone.get(), .events = POLLIN, .revents = 0};
   if (!gone || poll(&polled, 1, kEndPatience_ms) <= 0) kill(pid_, SIGKILL);

@@ -15,21 +15,21 @@
 
 namespace millrace::worker {
 
-// A run that ended without a word, because its zygote died (or had not been started yet when the
-// run was killed). Its process, if there was one, dies with the zygote.
+// A run whose zygote died, or had not been started when the run was killed. Its process, if there
+// was one, dies with the zygote.
 struct ZygoteLost {
   std::string token;
 };
 using ZygoteEvent = std::variant<ZygoteStarted, ZygoteExited, ZygoteRefused, ZygoteLost>;
 
-// Keeps one zygote (`<encoder> --zygote FD`) running: starts it, starts it again when it dies, at
-// once if it had been of use and ever more slowly if it had not. Runs that come while there is none
-// wait for the next one. Owned by ChildHost; used by the loop thread only, never blocks.
+// Keeps one zygote (`<encoder> --zygote FD`) running. Restarts it when it dies: at once if it had
+// been of use, else ever more slowly. Runs that are ordered meanwhile wait for the next zygote.
+// Owned by ChildHost; used by the loop thread only, never blocks.
 class Zygote {
  public:
   // Throws Error{kEncoderUnavailable} if the program cannot be started.
   Zygote(std::filesystem::path encoder, const Clock& clock);
-  // Ends the zygote and with it all children.
+  // Ends the zygote, and with it all its children.
   ~Zygote();
   Zygote(const Zygote&) = delete;
   Zygote& operator=(const Zygote&) = delete;
@@ -37,14 +37,14 @@ class Zygote {
   void Run(ZygoteRun run);
   // SIGKILLs the child of `token`; its end is reported by an event as any other.
   void Kill(const std::string& token);
-  // Ends a zygote that does not do what it is told. All its runs become ZygoteLost.
+  // Kills a zygote that does not obey. All its runs become ZygoteLost.
   void Abandon();
 
-  // What has happened since the last call. Starts a zygote if one is due.
+  // Returns the events since the last call. Starts a zygote if one is due.
   std::vector<ZygoteEvent> Poll();
-  // To be polled for input; -1 while there is no zygote.
+  // The descriptor to poll for input; -1 while there is no zygote.
   int fd() const { return channel_.get(); }
-  // When Poll() must be called though fd() has no input.
+  // The time at which Poll() must be called even without input.
   MonotonicTime NextDeadline() const;
 
  private:
