@@ -134,11 +134,6 @@ void SettingsParser::AddFlag(const std::string& name, bool& target, const std::s
   impl_->app.add_flag("--" + name, target, help)->envname(EnvironmentName(name));
 }
 
-void SettingsParser::AddPositional(const std::string& name, std::string& target,
-                                   const std::string& help) {
-  impl_->app.add_option(name, target, help);
-}
-
 std::optional<int> SettingsParser::Parse(int argc, char** argv) {
   try {
     std::vector<std::string> arguments = impl_->WithEnvironment(argc, argv);

@@ -34,7 +34,6 @@ class SettingsParser {
                    const std::string& help);
   void Add(const std::string& name, std::vector<std::string>& target, const std::string& help);
   void AddFlag(const std::string& name, bool& target, const std::string& help);
-  void AddPositional(const std::string& name, std::string& target, const std::string& help);
 
   // Returns nullopt if the program should go on, else the status to exit with (--help, --version,
   // or a wrong option, which has been reported on standard error).

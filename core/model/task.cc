@@ -319,23 +319,4 @@ nlohmann::json ToJson(const Attempt& attempt) {
   return json;
 }
 
-Attempt AttemptFromJson(const nlohmann::json& json) {
-  return OrProtocolError("not an attempt", [&] {
-    Attempt attempt;
-    json.at("task").get_to(attempt.task_id);
-    json.at("fence").get_to(attempt.fence);
-    json.at("number").get_to(attempt.number);
-    json.at("generation").get_to(attempt.generation);
-    json.at("worker").get_to(attempt.worker);
-    attempt.started_at = ParseTime(json.at("started_at").get<std::string>());
-    if (const auto& finished = json.at("finished_at"); !finished.is_null()) {
-      attempt.finished_at = ParseTime(finished.get<std::string>());
-    }
-    json.at("outcome").get_to(attempt.outcome);
-    attempt.failure = json.at("failure");
-    attempt.versions = json.at("versions");
-    return attempt;
-  });
-}
-
 }  // namespace millrace

@@ -179,7 +179,6 @@ struct Attempt {
 };
 
 nlohmann::json ToJson(const Attempt& attempt);
-Attempt AttemptFromJson(const nlohmann::json& json);
 
 std::string_view NameOf(TaskState state);
 std::string_view NameOf(TaskEvent event);
