@@ -21,21 +21,21 @@ namespace {
 
 constexpr const char* kFooter = R"(
 Exit status, for scripts:
-  0  it is done; with --wait, watch: all jobs succeeded
-  1  a job ended badly (dead or cancelled), or the command could not do its work
-  2  wrong usage, or a request that the service refused as wrong
+  0  success; with --wait, watch: all jobs succeeded
+  1  a job is dead or was cancelled, or the command failed
+  2  wrong usage, or the service refused the request as invalid
   3  no such file, job, upload, output, preset or dead letter
-  4  the service cannot be reached, or cannot do it at present
+  4  the service cannot be reached, or cannot serve the request now
 
-'millrace COMMAND --help' tells more. Results go to standard output, progress and errors to
-standard error. https:// and other hosts work as well: --url, or MILLRACE_URL in the environment.)";
+'millrace COMMAND --help' describes a command. Results go to standard output, progress and errors to
+standard error. --url, or MILLRACE_URL in the environment, names another service, also with https://.)";
 
 constexpr const char* kSubmitFooter =
-    R"(If an answer is lost or the service is away for the moment, submit asks again under the same key,
-so that one command makes one job. When it gives up (status 4) it names the key: the same options
-with it, and the upload's id in place of FILE, find out what became of it.)";
+    R"(If an answer is lost or the service is unavailable, submit repeats the request under the same key,
+so that one command makes one job. When it gives up (status 4) it prints the key: repeat the command
+with --idempotency-key, and with the upload's id in place of FILE, to get the job if it exists.)";
 
-// The options of all commands, and which command is to run.
+// Declares the options of all commands, and remembers the command to run.
 class CommandLine {
  public:
   CommandLine() : app_("Millrace turns video and audio into what players need", "millrace") {
@@ -71,7 +71,7 @@ class CommandLine {
     return command;
   }
 
-  // A command that talks to a service which runs already.
+  // Adds a command that talks to a running service.
   CLI::App* ClientCommand(const std::string& name, const std::string& help,
                           std::function<int()> run) {
     return ClientCommand(app_, name, help, std::move(run));
@@ -93,10 +93,10 @@ class CommandLine {
     AddUpOptions(*up);
     AddVerify();
     CLI::App* demo =
-        Command("demo", "Run a service of its own over some files, and show the results",
+        Command("demo", "Encode some files with a temporary service, and show the results",
                 [this] { return RunDemo(demo_); });
     demo->add_option("FILE", demo_.files, "Media to encode")->required();
-    demo->add_option("--data-dir", demo_.data_dir, "Folder for everything that is made")
+    demo->add_option("--data-dir", demo_.data_dir, "Folder for the service's data and the outputs")
         ->required();
     demo->add_option("--workers", demo_.workers, "How many workers to start")
         ->check(CLI::Range(1, 64))
@@ -104,22 +104,22 @@ class CommandLine {
   }
 
   void AddVerify() {
-    CLI::App* verify =
-        Command("verify", "Check that the records and every published file are as they should be",
-                [this] { return RunVerify(verify_); });
-    verify->add_option("--data-dir", verify_.data_dir, "Folder of everything that is kept")
+    CLI::App* verify = Command("verify", "Check the ledger, and every published file against it",
+                               [this] { return RunVerify(verify_); });
+    verify->add_option("--data-dir", verify_.data_dir, "Folder of the service's data")
         ->envname("MILLRACE_DATA_DIR")
         ->capture_default_str();
     verify->add_option("--programs-dir", verify_.programs_dir,
                        "Folder of the service's programs (default: beside this one)");
     verify->add_flag("--json", verify_.json, "Print JSON instead of text");
     verify->footer(
-        "It reads the data folder itself, beside a running service or without one. Exit status:\n"
-        "0 if all is well, 1 if something is wrong, 2 if it could not be checked.");
+        "Reads the data folder, whether or not a service is running on it. Exit status: 0 if all "
+        "is\n"
+        "well, 1 if something is wrong, 2 if the check could not be made.");
   }
 
   void AddUpOptions(CLI::App& up) {
-    up.add_option("--data-dir", up_.data_dir, "Folder of everything that is kept")
+    up.add_option("--data-dir", up_.data_dir, "Folder of the service's data")
         ->envname("MILLRACE_DATA_DIR")
         ->capture_default_str();
     up.add_option("--host", up_.host, "IPv4 address to listen on")->capture_default_str();
@@ -129,21 +129,20 @@ class CommandLine {
     up.add_option("--workers", up_.workers, "How many workers to start")
         ->check(CLI::Range(1, 64))
         ->capture_default_str();
-    up.add_option("--slots", up_.slots, "Tasks that each worker runs at the same time")
+    up.add_option("--slots", up_.slots, "Tasks that each worker runs at once")
         ->check(CLI::Range(1, 1024))
         ->capture_default_str();
     AddSeconds(up, "--drain-timeout", up_.drain_timeout,
-               "How long running tasks may take to finish when it is stopped, in seconds", "10");
+               "Seconds that running tasks get to finish when the service is stopped", "10");
     up.add_option("--programs-dir", up_.programs_dir,
                   "Folder of the service's programs (default: beside this one)");
     up.add_option("--log-level", up_.log_level, "Lowest level logged")
         ->check(CLI::IsMember({"debug", "info", "warning", "error"}))
         ->capture_default_str();
-    up.add_flag("--verbose", up_.verbose, "Show the programs' logs here, too");
+    up.add_flag("--verbose", up_.verbose, "Show the programs' logs here as well");
     up.footer(
-        "Further settings of the programs (see millrace-api --help, millrace-broker --help,\n"
-        "millrace-worker --help) can be given by their environment variables. Logs are in\n"
-        "<data-dir>/logs.");
+        "Environment variables set the other options of the programs: see millrace-api --help,\n"
+        "millrace-broker --help and millrace-worker --help. Logs are in <data-dir>/logs.");
   }
 
   void AddSubmit() {
@@ -152,25 +151,27 @@ class CommandLine {
     submit->add_option("FILE", submit_.file, "File, - for standard input, or an upload's id")
         ->required();
     submit->add_option("--preset", submit_.presets, "Make an output with this preset");
-    submit->add_option("--output", submit_.outputs, "Make an output of that name: NAME=PRESET");
+    submit->add_option("--output", submit_.outputs, "Make an output called NAME: NAME=PRESET");
     submit->add_flag("--poster", submit_.poster, "Make a poster picture");
     submit->add_option("--name", submit_.name, "Name of the upload (default: the file's)");
     submit->add_option("--priority", submit_.priority, "0 to 100, high first (default: 50)");
-    submit->add_option("--max-attempts", submit_.max_attempts, "Tries before it is given up");
+    submit->add_option("--max-attempts", submit_.max_attempts, "Attempts before the job is dead");
     submit->add_option("--start", submit_.start_seconds, "Begin at this second of the input");
-    submit->add_option("--duration", submit_.duration_seconds, "Use that many seconds of it");
-    submit->add_option("--label", submit_.labels, "KEY=VALUE to find the job by");
+    submit->add_option("--duration", submit_.duration_seconds,
+                       "Use this many seconds of the input");
+    submit->add_option("--label", submit_.labels, "KEY=VALUE, by which jobs can be listed");
     submit->add_option("--external-id", submit_.external_id, "Your own name for the job");
-    submit->add_flag("--force", submit_.force, "Encode it even if it is known to crash encoders");
+    submit->add_flag("--force", submit_.force,
+                     "Encode even a file that is known to crash encoders");
     submit->add_option("--idempotency-key", submit_.idempotency_key,
-                       "Under the same key there is never a second job (default: a new one)");
+                       "Never make a second job under this key (default: a new key)");
     AddSeconds(*submit, "--retry-for", submit_.retry_for,
-               "How long to go on asking a service that is away, in seconds", "60");
-    submit->add_flag("--wait", submit_.wait, "Show the progress and end when the job ends");
+               "Seconds to repeat the request while the service is unavailable", "60");
+    submit->add_flag("--wait", submit_.wait, "Show the progress, and exit when the job ends");
     submit->add_option("--download", submit_.download_dir,
-                       "Put the outputs into this folder at the end (implies --wait)");
+                       "Download the outputs into this folder at the end (implies --wait)");
     submit->footer(kSubmitFooter);
-    // One value for each time the option is given: what follows may be the FILE.
+    // Take one value per use of the option: the next argument may be the FILE.
     for (const char* option : {"--preset", "--output", "--label"}) {
       submit->get_option(option)->allow_extra_args(false);
     }
@@ -183,30 +184,32 @@ class CommandLine {
         ->allow_extra_args(false);
     jobs->add_option("--label", list_.labels, "Only jobs with this label, KEY=VALUE (repeatable)")
         ->allow_extra_args(false);
-    jobs->add_option("--external-id", list_.external_id, "Only jobs of this name of yours");
+    jobs->add_option("--external-id", list_.external_id, "Only jobs that you gave this name");
     jobs->add_option("--limit", list_.limit, "At most this many")
         ->check(CLI::Range(1, 100'000))
         ->capture_default_str();
-    AddId(ClientCommand("show", "Show all about a job", [this] { return RunShow(client_, id_); }));
-    CLI::App* watch = ClientCommand("watch", "Follow jobs to their end",
+    AddId(ClientCommand("show", "Show everything about a job",
+                        [this] { return RunShow(client_, id_); }));
+    CLI::App* watch = ClientCommand("watch", "Follow jobs until they end",
                                     [this] { return RunWatch(client_, ids_); });
     watch->add_option("ID", ids_, "Job, or several")->required();
     AddId(ClientCommand("cancel", "Stop a job", [this] { return RunCancel(client_, id_); }));
     CLI::App* download = ClientCommand("download", "Fetch the outputs of a job",
                                        [this] { return RunDownload(client_, id_, folder_); });
     AddId(download);
-    download->add_option("DIR", folder_, "Folder to put them into")->capture_default_str();
+    download->add_option("DIR", folder_, "Folder for the files")->capture_default_str();
   }
 
   void AddInfoCommands() {
-    ClientCommand("probe", "Tell what is in a file", [this] { return RunProbe(client_, file_); })
+    ClientCommand("probe", "Show the streams of a file",
+                  [this] { return RunProbe(client_, file_); })
         ->add_option("FILE", file_, "File, - for standard input, or an upload's id")
         ->required();
     ClientCommand("presets", "List the presets, or show one", [this] {
       return RunPresets(client_, preset_);
     })->add_option("NAME", preset_, "Preset to show");
     ClientCommand("workers", "List the workers", [this] { return RunWorkers(client_); });
-    ClientCommand("queue", "Tell how much there is to do", [this] { return RunQueue(client_); });
+    ClientCommand("queue", "Show the length of the queue", [this] { return RunQueue(client_); });
   }
 
   void AddDead() {

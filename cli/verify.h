@@ -10,8 +10,8 @@ struct VerifyOptions {
   bool json = false;
 };
 
-// Has millrace-broker check the data folder, in place of this program: what it prints and its exit
-// status (0 all is well, 1 something is wrong, 2 it could not be checked) are the command's. Throws
+// Replaces this process by `millrace-broker --verify`, which prints the findings and exits with 0
+// if all is well, 1 if something is wrong, and 2 if the check could not be made. Throws
 // Error{kInternal} if the broker's program cannot be run.
 int RunVerify(const VerifyOptions& options);
 

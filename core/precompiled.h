@@ -1,6 +1,6 @@
-// Included by the compiler before every source of the product (`millrace_precompiled` in
-// CMakeLists.txt): the headers that cost most and change least. Sources include what they use all
-// the same, so that they build without it (-DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON).
+// Lists the headers that cost most and change least; the compiler includes this file before every
+// source of the product (`millrace_precompiled` in CMakeLists.txt). Sources still include what they
+// use, and build without it (-DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON).
 #pragma once
 
 #include <fmt/format.h>

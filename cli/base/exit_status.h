@@ -6,19 +6,19 @@
 
 namespace millrace::cli {
 
-// What the programs that call us can tell from the status; --help and README.md list them.
+// The exit statuses of `millrace`, for scripts; --help and README.md list them.
 enum ExitStatus : int {
   kExitOk = 0,
-  kExitFailed = 1,       // a job ended badly, or the command could not do its work
-  kExitUsage = 2,        // wrong options, or a request that the service refused as wrong
-  kExitNotFound = 3,     // no such file, job, upload, output, preset, dead letter
-  kExitUnavailable = 4,  // the service cannot be reached, or cannot do it at present
+  kExitFailed = 1,       // a job is dead or was cancelled, or the command failed
+  kExitUsage = 2,        // wrong options, or the service refused the request as invalid
+  kExitNotFound = 3,     // no such file, job, upload, output, preset or dead letter
+  kExitUnavailable = 4,  // the service cannot be reached, or cannot serve the request now
 };
 
-// How an error of the service, or one of reaching it, ends the program.
+// Returns the status for an error that the service answered, or that kept it from answering.
 ExitStatus ExitStatusOf(const Error& error);
 
-// Where a job that has ended lets the program end.
+// Returns the status for a job that has ended.
 ExitStatus ExitStatusOf(const nlohmann::json& ended_job);
 
 }  // namespace millrace::cli

@@ -15,7 +15,7 @@ struct CodePoint {
   size_t bytes = 1;
 };
 
-// Reads the code point at the beginning of `text`, which is not empty; nullopt if it is malformed.
+// Reads the first code point of `text`; nullopt if it is malformed. REQUIRES: `text` is not empty.
 std::optional<CodePoint> Decode(std::string_view text) {
   const auto lead = static_cast<unsigned char>(text.front());
   if (lead < 0x80) return CodePoint{lead, 1};
@@ -38,7 +38,7 @@ bool IsControl(char32_t c) {
   return c < 0x20 || (c >= 0x7F && c < 0xA0) || direction;
 }
 
-// The ranges of Unicode's East Asian Width W and F that file names are made of, and the usual
+// Knows the ranges of Unicode's East Asian Width W and F that occur in file names, and the common
 // combining marks and joiners.
 int ColumnsOf(char32_t c) {
   const auto in = [c](char32_t low, char32_t high) { return c >= low && c <= high; };

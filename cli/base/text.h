@@ -14,24 +14,25 @@ std::string FormatBytes(int64_t bytes);           // "1.4 MB"
 std::string FormatDuration(double seconds);       // "0:07", "1:02:03"
 std::string FormatShortDuration(double seconds);  // "1.96 s" below a minute, else as above
 
-// Replaces control characters and malformed UTF-8 by '?': what a server or a file name says must
-// not steer the terminal.
+// Replaces control characters and malformed UTF-8 by '?', so that text of a server or a file name
+// cannot control the terminal.
 std::string Printable(std::string_view text);
-// The same for a name that somebody else has chosen and that becomes one of a file here: what would
-// hide it, lead out of the folder, or be an option has '_' in its place, too. May be empty.
+// Makes a stranger's name safe for a local file: replaces characters by '_' that would steer the
+// terminal, hide the file, lead out of the folder, or look like an option. May return "".
 std::string SafeFileName(std::string_view name);
-// The text as one word of a POSIX shell, in quotes where it needs them.
+// Quotes the text, where needed, as one word of a POSIX shell.
 std::string ShellQuoted(std::string_view text);
 
-// The columns that printable UTF-8 takes: wide East Asian characters take two, combining ones none.
+// Counts the columns of printable UTF-8: two for a wide East Asian character, none for a combining
+// one.
 int DisplayWidth(std::string_view text);
-// At most `width` columns of it, with "…" in place of what was cut off.
+// Cuts the text to at most `width` columns, ending with "…" if anything was cut.
 std::string Truncated(std::string_view text, int width);
-// Filled up with spaces, or truncated, to exactly `width` columns.
+// Pads the text with spaces, or truncates it, to exactly `width` columns.
 std::string Padded(std::string_view text, int width);
 
-// Columns aligned to their widest cell, two spaces apart, one line a row. With `columns` the last
-// cell of each row is cut so that the line is no longer than that, but never to less than 20.
+// Aligns the cells of each column, two spaces apart, one line a row. Cuts the last cell of a row so
+// that the line fits into `columns`, but leaves it at least 20 columns.
 std::string FormatTable(const std::vector<std::vector<std::string>>& rows,
                         std::optional<int> columns = std::nullopt);
 

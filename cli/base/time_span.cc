@@ -29,8 +29,8 @@ std::optional<seconds> SpanOf(std::string_view text) {
   return std::nullopt;
 }
 
-// The seconds by which local time is ahead in "…+01:30", and the text with Z in its place; nullopt
-// if it does not end so.
+// Splits "…+01:30" into the same text with Z in place of the offset, and the seconds by which local
+// time is ahead. Returns nullopt for text without an offset.
 std::optional<std::pair<std::string, seconds>> OffsetOf(std::string_view text) {
   constexpr size_t kLength = 6;
   if (text.size() < kLength) return std::nullopt;

@@ -10,6 +10,7 @@
 #include "cli/base/text.h"
 #include "cli/client/download.h"
 #include "cli/client/job_watch.h"
+#include "cli/client/pages.h"
 #include "cli/client/service.h"
 #include "cli/show/print.h"
 #include "cli/show/progress_display.h"
@@ -22,16 +23,13 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int kPageSize = 500;
-
-// A line that says how to look further into a dead job; "" for any other.
+// Returns a line that names the next command for a dead job; "" for any other.
 std::string DeadHint(const json& job) {
   if (job.at("state") != "dead") return "";
-  return "  look further with: millrace dead show " + Printable(job.at("id").get<std::string>()) +
-         "\n";
+  return "  for more: millrace dead show " + Printable(job.at("id").get<std::string>()) + "\n";
 }
 
-// Throws Error{kInvalidRequest} unless it can be an Idempotency-Key.
+// Throws Error{kInvalidRequest} unless `key` is valid as an Idempotency-Key.
 void CheckKey(const std::string& key) {
   constexpr size_t kLongest = 255;
   const bool visible = std::ranges::all_of(key, [](char c) { return c > ' ' && c < 0x7F; });
@@ -54,7 +52,7 @@ bool IsUploadId(const std::string& file) {
   return file.starts_with("upl_") && !std::filesystem::exists(file);
 }
 
-// Returns the id of the upload, which is made first if `file` is not one itself.
+// Returns the id of the upload. Uploads `file` first unless it is such an id itself.
 std::string Uploaded(Service& service, const std::string& file, std::string name) {
   if (IsUploadId(file)) return file;
   if (name.empty()) name = file == "-" ? "stdin" : std::filesystem::path(file).filename().string();
@@ -116,8 +114,9 @@ json SubmitRequest(const SubmitOptions& options, const std::string& upload) {
   }
   if (options.poster) outputs.push_back({{"name", "poster"}, {"preset", "poster"}});
   if (outputs.empty()) {
-    throw Error(ErrorCode::kInvalidRequest,
-                "say what to make: --preset, --output or --poster ('millrace presets' lists them)");
+    throw Error(
+        ErrorCode::kInvalidRequest,
+        "name an output: --preset, --output or --poster ('millrace presets' lists presets)");
   }
   json request = {{"input", {{"upload", upload}}}, {"outputs", std::move(outputs)}};
   if (options.priority) request["priority"] = *options.priority;
@@ -134,7 +133,7 @@ json SubmitRequest(const SubmitOptions& options, const std::string& upload) {
 }
 
 int RunSubmit(const ClientOptions& client, const SubmitOptions& options) {
-  // Wrong options are found before the file goes up.
+  // Check the options before the upload, which may take long.
   SubmitRequest(options, "upl_unknown_yet");
   CheckKey(options.idempotency_key);
   Service service(client.url);
@@ -156,20 +155,16 @@ int RunSubmit(const ClientOptions& client, const SubmitOptions& options) {
 
 int RunJobs(const ClientOptions& client, const ListOptions& options) {
   Service service(client.url);
-  json jobs = json::array();
-  std::string token;
-  do {
-    const int missing = options.limit - static_cast<int>(jobs.size());
-    const json page = service.Jobs(JobsQuery(options, std::min(missing, kPageSize), token));
-    for (const json& job : page.at("jobs")) jobs.push_back(job);
-    token = page.value("next_page_token", "");
-  } while (!token.empty() && static_cast<int>(jobs.size()) < options.limit);
+  const Listing jobs =
+      ListUpTo(options.limit, "jobs", [&](int page_size, const std::string& token) {
+        return service.Jobs(JobsQuery(options, page_size, token));
+      });
   if (client.json) {
-    PrintJson({{"jobs", jobs}, {"next_page_token", token}});
+    PrintJson({{"jobs", jobs.items}, {"next_page_token", jobs.next_page_token}});
     return kExitOk;
   }
-  Print(JobsTable(jobs));
-  if (!token.empty()) Tell("there are more; --limit shows them");
+  Print(JobsTable(jobs.items));
+  if (!jobs.next_page_token.empty()) Tell("there are more; --limit shows them");
   return kExitOk;
 }
 

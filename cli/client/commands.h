@@ -13,9 +13,9 @@
 
 namespace millrace::cli {
 
-// The commands that talk to a service which runs already. Each writes its result on standard
-// output (for people, or JSON) and what happens meanwhile on standard error, returns the status to
-// exit with, and throws Error. Called once, by the main thread.
+// The commands of a client. Each writes its result to standard output (text or JSON) and its
+// progress to standard error, and returns the exit status or throws Error. Called once, by the main
+// thread.
 
 struct SubmitOptions {
   std::string file;                  // "-": standard input; "upl_…": an upload
@@ -30,10 +30,10 @@ struct SubmitOptions {
   std::vector<std::string> labels;  // "key=value"
   std::string external_id;
   bool force = false;           // run media that is known to crash encoders
-  std::string idempotency_key;  // empty: one is made
+  std::string idempotency_key;  // empty: a new one
   std::chrono::milliseconds retry_for{60'000};
   bool wait = false;
-  std::string download_dir;  // empty: nothing is downloaded
+  std::string download_dir;  // empty: no download
 };
 
 struct ListOptions {
@@ -54,10 +54,10 @@ int RunWorkers(const ClientOptions& client);
 int RunQueue(const ClientOptions& client);
 int RunDownload(const ClientOptions& client, const std::string& id, const std::string& folder);
 
-// How a job has ended, and, of a dead one, how to look further.
+// Prints how a job ended, and for a dead one the command that shows more.
 void PrintEnd(const ClientOptions& client, const nlohmann::json& job);
 
-// The body of POST /v1/jobs. Throws Error{kInvalidRequest} for options that make no sense.
+// Returns the body of POST /v1/jobs. Throws Error{kInvalidRequest} for malformed options.
 nlohmann::json SubmitRequest(const SubmitOptions& options, const std::string& upload);
 
 }  // namespace millrace::cli

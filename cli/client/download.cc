@@ -35,7 +35,7 @@ struct LetterFile {
   std::optional<int64_t> bytes;
 };
 
-// What is to be fetched, in that order.
+// Lists the downloads of a dead letter in their order.
 std::vector<LetterFile> FilesOf(const nlohmann::json& letter) {
   const std::string job = letter.at("job");
   const std::string self = DeadLetterPath(job);
@@ -93,7 +93,7 @@ DeadLetterDownload DownloadDeadLetter(Service& service, const nlohmann::json& le
           file.path, folder / file.name,
           {.bytes = file.bytes, .executable = file.name == kScriptName, .progress = progress});
     } catch (const Error& error) {
-      // An input of the library may have gone since.
+      // The library may have lost the input since.
       if (file.bytes || error.traits().http_status != 404) throw;
       continue;
     }

@@ -23,13 +23,13 @@ std::vector<DownloadedFile> DownloadOutputs(Service& service, const nlohmann::js
 
 struct DeadLetterDownload {
   std::vector<std::filesystem::path> files;
-  bool has_input = false;  // without it repro.sh has to be told where it is
+  bool has_input = false;  // false: repro.sh needs the path of the input as its argument
 };
 
-// Fetches the whole folder of a dead letter, as GET /v1/dead-letters/{job} lists it, into `folder`,
-// which is created: repro.sh runs there. It comes last, so that it is never there without what it
-// needs. An input of the library, which is not in the folder, is fetched as well. `show` is told of
-// large files. Throws Error{kDeadLetterNotFound} if the folder is gone, and as DownloadOutputs.
+// Fetches the folder of a dead letter, as GET /v1/dead-letters/{job} lists it, into `folder`, which
+// is created, and an input of the library beside it, so that repro.sh runs there. Fetches repro.sh
+// last, when everything it needs is there. Calls `show` for large files. Throws
+// Error{kDeadLetterNotFound} if the folder is gone, and whatever DownloadOutputs throws.
 DeadLetterDownload DownloadDeadLetter(Service& service, const nlohmann::json& letter,
                                       const std::filesystem::path& folder,
                                       const std::function<void(const ProgressRow&)>& show);

@@ -27,7 +27,7 @@ std::string CheckedBaseUrl(std::string url) {
   return url;
 }
 
-// A proxy of the environment is for the world outside.
+// Returns whether to bypass the proxy of the environment, which is for other machines.
 std::string NoProxyHosts() {
   const char* given = std::getenv("no_proxy");
   if (given == nullptr) given = std::getenv("NO_PROXY");
@@ -36,8 +36,8 @@ std::string NoProxyHosts() {
 
 }  // namespace
 
-// One request and what becomes of it. The static functions are curl's callbacks; curl is C, so no
-// exception may cross it: what one throws is kept and thrown again afterwards.
+// One request and its outcome. The static functions are curl's callbacks. No exception may cross
+// curl, which is C: keep the exception of a callback and rethrow it when curl has returned.
 struct HttpClient::Exchange {
   std::string method;
   std::string path;
@@ -47,7 +47,7 @@ struct HttpClient::Exchange {
   std::optional<int64_t> total;
   const ByteSink* sink = nullptr;
   const TransferProgress* progress = nullptr;
-  std::chrono::milliseconds timeout{0};  // 0: only stalls are watched for
+  std::chrono::milliseconds timeout{0};  // 0: limit stalls only
   CURL* curl = nullptr;
 
   HttpResponse response;
@@ -90,7 +90,7 @@ struct HttpClient::Exchange {
 
   static size_t OnHeader(char* bytes, size_t size, size_t count, void* self) {
     const std::string_view line(bytes, size * count);
-    // An interim answer (100 Continue) comes before the real one.
+    // Forget the header of an interim answer (100 Continue).
     if (line.starts_with("HTTP/")) Of(self).response.headers.clear();
     const size_t colon = line.find(':');
     if (colon == std::string_view::npos) return line.size();

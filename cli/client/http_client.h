@@ -30,16 +30,16 @@ struct HttpResponse {
   std::string_view Header(const std::string& name) const;
 };
 
-// Fills the block and returns how much; 0 at the end. May throw.
+// Fills the block and returns the number of bytes; 0 at the end. May throw.
 using ByteSource = std::function<size_t(std::span<char> block)>;
 using ByteSink = std::function<void(std::span<const char> bytes)>;
-// Bytes moved so far, and in all if that is known.
+// Receives the bytes moved so far, and the total if it is known.
 using TransferProgress = std::function<void(int64_t done, std::optional<int64_t> total)>;
 
-// One connection to the service, over libcurl. Owned and used by one thread; each thread that
-// talks makes its own. Every method throws Error{kBrokerUnavailable} if no answer came, with
-// {"unreachable": true, "sent": bool} in its context, `sent` unless nothing of the request can have
-// arrived; an answer of any status is a result.
+// One connection to the service, over libcurl. Owned and used by one thread. An answer of any
+// status is a result. Every method throws Error{kBrokerUnavailable} if no answer came, with
+// {"unreachable": true, "sent": bool} in its context; `sent` is false only if the request cannot
+// have reached the service.
 class HttpClient {
  public:
   // Throws Error{kInvalidRequest} unless `base_url` is http:// or https:// with a host.
@@ -48,17 +48,17 @@ class HttpClient {
 
   HttpResponse Send(const HttpRequest& request);
 
-  // PUTs what `source` yields; `total` bytes, or chunked if that is unknown. Given up when nothing
-  // moves for a minute. `progress` may be empty.
+  // PUTs the bytes of `source`: `total` of them, or chunked if that is unknown. Gives up when
+  // nothing moves for a minute. `progress` may be empty.
   HttpResponse Upload(const std::string& path, const ByteSource& source,
                       std::optional<int64_t> total, const TransferProgress& progress);
 
-  // GETs; the body of a 200 goes to `sink`, any other into the response.
+  // GETs. The body of a 200 goes to `sink`, any other body into the response.
   HttpResponse Download(const std::string& path, const ByteSink& sink,
                         const TransferProgress& progress);
 
   const std::string& base_url() const { return base_url_; }
-  // Whether the service has answered anything so far.
+  // Returns whether the service has answered any request so far.
   bool answered() const { return answered_; }
 
  private:

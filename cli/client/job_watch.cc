@@ -12,7 +12,7 @@
 namespace millrace::cli {
 namespace {
 
-// Asks again and again, as long as the service is not away for longer than the options allow.
+// Polls a job until it ends, or until the service has been unreachable for `patience`.
 class Watch {
  public:
   Watch(Service& service, std::string id, const std::function<void(const ProgressRow&)>& show,
@@ -29,7 +29,7 @@ class Watch {
   }
 
  private:
-  // Returns whether it is right to ask again at once.
+  // Returns whether to ask again at once, without waiting for the poll interval.
   bool Ask() {
     try {
       JobReply reply = service_.JobSince(id_, etag_, options_.long_poll);
@@ -46,7 +46,7 @@ class Watch {
       if (ExitStatusOf(error) != kExitUnavailable) throw;
       if (!away_since_) away_since_ = clock_.Now();
       if (clock_.Now() - *away_since_ >= options_.patience) throw;
-      row_.remark = "(the service is away)";
+      row_.remark = "(the service does not answer)";
       if (!row_.label.empty()) show_(row_);
       return false;
     }

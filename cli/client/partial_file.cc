@@ -21,13 +21,13 @@ std::filesystem::path FolderOf(const std::filesystem::path& target) {
   return target.has_parent_path() ? target.parent_path() : ".";
 }
 
-// Empty where the file system, or a system without /proc, cannot make one.
+// Opens a file without a name. Returns none if the file system cannot do that, or /proc is missing.
 UniqueFd OpenNameless(const std::filesystem::path& folder) {
   if (access("/proc/self/fd", X_OK) != 0) return {};
   return UniqueFd(open(folder.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, kMode));
 }
 
-// Beside the target, hidden, and nobody else's.
+// Returns a hidden, unused name beside the target.
 std::filesystem::path OwnNameFor(const std::filesystem::path& target) {
   constexpr size_t kMostOfName = 200;  // of the 255 bytes that a name may have
   return FolderOf(target) / NewId("." + target.filename().string().substr(0, kMostOfName) + ".");
@@ -35,7 +35,7 @@ std::filesystem::path OwnNameFor(const std::filesystem::path& target) {
 
 void RenameToFreeName(const std::filesystem::path& from, const std::filesystem::path& to) {
   if (renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return;
-  // Not every file system can do that, but then it has links, which replace nothing either.
+  // A file system without RENAME_NOREPLACE has hard links, which do not replace a file either.
   if (errno == EINVAL && link(from.c_str(), to.c_str()) == 0) {
     unlink(from.c_str());
     return;

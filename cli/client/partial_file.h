@@ -8,23 +8,23 @@
 
 namespace millrace::cli {
 
-// A file that is being fetched, and has a name only when it is whole: where the file system can
-// make files without one, not even a killed program leaves a piece behind; elsewhere it has a
-// hidden name of its own until then, ".NAME.ID", and the destructor removes it. Owned by one
-// thread. Throws Error{kStorageFull} and Error{kStorageError}.
+// A file under download, which gets its name when it is complete. Until then it has no name, so
+// that even a killed program leaves nothing behind; where the file system cannot make such files it
+// has a hidden name, ".NAME.ID", and the destructor removes it. Owned by one thread. Throws
+// Error{kStorageFull} and Error{kStorageError}.
 class PartialFile {
  public:
-  // The folder of `target` is created.
+  // Creates the folder of `target`.
   explicit PartialFile(const std::filesystem::path& target);
   ~PartialFile();
   PartialFile(const PartialFile&) = delete;
   PartialFile& operator=(const PartialFile&) = delete;
 
   void Write(std::span<const char> bytes) { WriteAll(file_.get(), bytes, target_); }
-  // Who may read it may run it, too. REQUIRES: before Keep().
+  // Lets everyone who may read the file run it. REQUIRES: before Keep().
   void MakeExecutable();
-  // Gives it the target's name, in place of any earlier file, or throws Error{kInvalidRequest} if
-  // there is one. Call it once, last.
+  // Names the file as the target. Replaces an earlier file, or throws Error{kInvalidRequest}
+  // because of it. Call it once, last.
   enum class IfThere { kReplace, kRefuse };
   void Keep(IfThere if_there = IfThere::kReplace);
 

@@ -28,13 +28,13 @@ bool IsFinal(int status) {
   return status != 429 && status != 502 && status != 503 && status != 504;
 }
 
-// Whether the answer leaves open if the service has done what was asked: it knows at once that it
-// is full or ends, but not what became of what it had passed on.
+// Returns whether the service may have done what it was asked despite this answer: it refuses at
+// once when it is full or draining, but does not know the fate of a request that it passed on.
 bool LeavesOpen(const std::string& code) {
   return code != "queue_full" && code != "draining" && code != "storage_full";
 }
 
-// In seconds; a date is not looked at.
+// Reads Retry-After in seconds; ignores a date.
 std::optional<std::chrono::seconds> RetryAfterOf(const HttpResponse& response) {
   const std::string_view text = response.Header("retry-after");
   int seconds = 0;
@@ -43,7 +43,7 @@ std::optional<std::chrono::seconds> RetryAfterOf(const HttpResponse& response) {
   return std::chrono::seconds(seconds);
 }
 
-// One request under way.
+// Sends one request until an answer is final.
 class Sender {
  public:
   Sender(HttpClient& http, HttpRequest request, milliseconds patience)
@@ -60,7 +60,7 @@ class Sender {
   }
 
  private:
-  // Returns nothing when it is time for the next try.
+  // Returns nullopt when it is time for the next try.
   std::optional<Resent> Try() {
     try {
       HttpResponse response = http_.Send(request_);

@@ -22,8 +22,8 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::chrono::seconds kSlack{15};  // beyond what the service was asked to wait
-// The service itself takes up to 30 seconds over many dead letters.
+constexpr std::chrono::seconds kSlack{15};  // on top of the wait that the service was asked for
+// The service takes up to 30 seconds over many dead letters.
 constexpr std::chrono::seconds kRepeatedTimeout{45};
 constexpr std::chrono::seconds kProbeTimeout{90};
 
@@ -61,7 +61,7 @@ HttpRequest PostRequest(const std::string& path, const json& body,
   return request;
 }
 
-// As a string of RFC 8941, which may contain anything that a key may.
+// Quotes the key as a string of RFC 8941.
 std::string Quoted(const std::string& key) {
   std::string quoted = "\"";
   for (const char c : key) {

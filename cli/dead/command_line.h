@@ -13,7 +13,7 @@ class App;
 
 namespace millrace::cli {
 
-// What the options of `millrace dead …` are parsed into; outlives the parser.
+// Holds the parsed options of `millrace dead …`. Outlives the parser.
 struct DeadCommandLine {
   DeadListOptions list;
   DeadRedriveOptions redrive;
@@ -23,11 +23,11 @@ struct DeadCommandLine {
   std::string target;  // file or folder
 };
 
-// Adds a command below `parent` that talks to a service.
+// Adds a command below `parent`, with the options of a client.
 using AddClientCommand = std::function<CLI::App*(
     CLI::App& parent, const std::string& name, const std::string& help, std::function<int()> run)>;
 
-// Adds `millrace dead` and its commands to the parser. `client` and `options` outlive it.
+// Adds `millrace dead` and its commands to the parser. REQUIRES: `client` and `options` outlive it.
 void AddDeadCommands(CLI::App& app, const AddClientCommand& add, const ClientOptions& client,
                      DeadCommandLine& options);
 

@@ -7,6 +7,7 @@
 #include "cli/base/json_text.h"
 #include "cli/base/text.h"
 #include "cli/client/download.h"
+#include "cli/client/pages.h"
 #include "cli/client/service.h"
 #include "cli/dead/report.h"
 #include "cli/show/print.h"
@@ -20,8 +21,6 @@ namespace millrace::cli {
 namespace {
 
 using nlohmann::json;
-
-constexpr int kPageSize = 500;
 
 json GroupsOf(Service& service, const std::string& query) {
   return service.Get("/v1/dead-letters?group_by=signature" + query).at("groups");
@@ -40,7 +39,7 @@ int PrintGroups(const ClientOptions& client, const DeadListOptions& options, jso
   return kExitOk;
 }
 
-// Prints whole lines without what would steer the terminal.
+// Prints whole lines, made printable.
 class PrintableLines {
  public:
   void Add(std::span<const char> bytes) {
@@ -62,8 +61,8 @@ class PrintableLines {
   std::string text_;
 };
 
-// The name that the input had where it was uploaded, made harmless. Throws Error{kInvalidRequest}
-// if a file is there already.
+// Returns the name of the uploaded file, made safe. Throws Error{kInvalidRequest} if a file of that
+// name exists.
 std::filesystem::path OwnNameOf(const json& letter) {
   const json& name = Member(letter, "input_name");
   std::filesystem::path target = name.is_string() ? SafeFileName(name.get<std::string>()) : "";
@@ -84,20 +83,18 @@ int RunDeadList(const ClientOptions& client, const DeadListOptions& options) {
   const std::string query = "&state=" + PercentEncode(options.state) +
                             FilterQuery(FilterJson(options.filter, SystemClock().WallNow()));
   if (options.group) return PrintGroups(client, options, GroupsOf(service, query));
-  json letters = json::array();
-  std::string token;
-  do {
-    const int missing = options.limit - static_cast<int>(letters.size());
-    const json page = service.DeadLetters(query, std::min(missing, kPageSize), token);
-    for (const json& letter : page.at("dead_letters")) letters.push_back(letter);
-    token = page.value("next_page_token", "");
-  } while (!token.empty() && static_cast<int>(letters.size()) < options.limit);
+  const Listing letters =
+      ListUpTo(options.limit, "dead_letters", [&](int page_size, const std::string& token) {
+        return service.DeadLetters(query, page_size, token);
+      });
   if (client.json) {
-    PrintJson({{"dead_letters", letters}, {"next_page_token", token}});
+    PrintJson({{"dead_letters", letters.items}, {"next_page_token", letters.next_page_token}});
     return kExitOk;
   }
-  Print(DeadLettersTable(letters, ColumnsOf(stdout)));
-  if (!token.empty()) Tell("there are more; --limit shows them, --group sums them up");
+  Print(DeadLettersTable(letters.items, ColumnsOf(stdout)));
+  if (!letters.next_page_token.empty()) {
+    Tell("there are more; --limit shows them, --group counts them by kind");
+  }
   return kExitOk;
 }
 
@@ -115,13 +112,13 @@ int RunDeadLog(const ClientOptions& client, const std::string& job, std::optiona
   const std::string path = DeadLetterPath(job) + "/log";
   Service service(client.url);
   PrintableLines lines;
-  const bool steers = IsTerminal(stdout);
+  const bool is_terminal = IsTerminal(stdout);
   std::string all;  // for JSON
   service.Stream(fence ? path + "?fence=" + std::to_string(*fence) : path,
                  [&](std::span<const char> bytes) {
                    if (client.json) {
                      all.append(bytes.data(), bytes.size());
-                   } else if (steers) {
+                   } else if (is_terminal) {
                      lines.Add(bytes);
                    } else {
                      Print({bytes.data(), bytes.size()});
@@ -163,7 +160,7 @@ int RunDeadInput(const ClientOptions& client, const std::string& job, const std:
   const std::filesystem::path target =
       file.empty() ? OwnNameOf(service.DeadLetter(job)) : std::filesystem::path(file);
   ProgressDisplay display(stderr, ProgressDisplay::KindFor(stderr), 1);
-  // Only a name that was given may be one that is there.
+  // Replace only a file that the user has named.
   service.Fetch(
       path, target,
       {.replace = !file.empty(), .progress = [&](int64_t done, std::optional<int64_t> total) {

@@ -4,28 +4,28 @@
 #include <optional>
 #include <string>
 
-#include "cli/client/commands.h"
+#include "cli/base/client_options.h"
 #include "cli/dead/filter.h"
 
 namespace millrace::cli {
 
-// The commands that look at dead letters and change nothing. As those of client_commands.h.
+// The commands that read dead letters; they work as those of cli/client/commands.h do.
 
 struct DeadListOptions {
   DeadFilter filter;
   std::string state = "open";
   int limit = 50;
-  bool group = false;  // one line for all that failed alike
+  bool group = false;  // one line for each kind of failure
 };
 
 int RunDeadList(const ClientOptions& client, const DeadListOptions& options);
 int RunDeadShow(const ClientOptions& client, const std::string& job);
-// The log goes to standard output as it is; on a terminal without what would steer it.
+// Prints the log as it is, or, on a terminal, made printable.
 int RunDeadLog(const ClientOptions& client, const std::string& job, std::optional<int64_t> fence);
-// An empty `folder` is one with the job's name in the current folder.
+// Downloads into `folder`; "" stands for ./JOB.
 int RunDeadFetch(const ClientOptions& client, const std::string& job, const std::string& folder);
-// "-" is standard output; an empty `file` is the input's own name in the current folder, where no
-// file of that name may be yet.
+// Writes the failing input to `file`. "-" stands for standard output, "" for a new file in the
+// current folder with the input's own name.
 int RunDeadInput(const ClientOptions& client, const std::string& job, const std::string& file);
 
 }  // namespace millrace::cli

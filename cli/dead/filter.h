@@ -7,7 +7,7 @@
 
 namespace millrace::cli {
 
-// Which dead letters are meant, as the options of `millrace dead` say it; empty: any.
+// Selects dead letters, as the options of `millrace dead` do. An empty member selects all.
 struct DeadFilter {
   std::string code;
   std::string blame;
@@ -18,12 +18,12 @@ struct DeadFilter {
   std::string until;
 };
 
-// The filter as the API takes it in a body, a member for each condition: spans are counted back
-// from `now`. Throws Error{kInvalidRequest} for a time that is none.
+// Returns the filter as the API takes it in a body, a member for each condition. Counts spans back
+// from `now`. Throws Error{kInvalidRequest} for a malformed time.
 nlohmann::json FilterJson(const DeadFilter& filter, WallTime now);
-// The same as a query, percent-encoded, "&code=…&blame=…"; "" for {}.
+// Returns the filter as a percent-encoded query, "&code=…&blame=…"; "" for {}.
 std::string FilterQuery(const nlohmann::json& filter_json);
-// The same for people: "code corrupt_media, worker host-a/1"; "all" for {}.
+// Describes the filter: "code corrupt_media, worker host-a/1"; "all" for {}.
 std::string DescribeFilter(const nlohmann::json& filter_json);
 
 }  // namespace millrace::cli

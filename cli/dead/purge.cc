@@ -22,7 +22,7 @@ int64_t CountToPurge(Service& service, const json& filter) {
       .get<int64_t>();
 }
 
-// Why the service has refused to purge what it counted before.
+// Explains why the service refused a purge of the number that it had counted.
 Error WhyRefused(Service& service, const json& filter, const Error& refusal) {
   if (!refusal.context().value("earlier_uncertain", false)) {
     return Error(ErrorCode::kInternal, "the queue has changed meanwhile, so nothing was purged: " +

@@ -5,12 +5,15 @@
 #include <algorithm>
 #include <iostream>
 #include <iterator>
+#include <limits>
 #include <map>
 #include <thread>
 
 #include "cli/base/exit_status.h"
 #include "cli/base/text.h"
+#include "cli/client/commands.h"
 #include "cli/client/job_watch.h"
+#include "cli/client/pages.h"
 #include "cli/client/service.h"
 #include "cli/dead/selection.h"
 #include "cli/show/print.h"
@@ -26,11 +29,10 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int kPageSize = 500;
 constexpr std::chrono::milliseconds kPollInterval{200};
 constexpr const char* kPath = "/v1/dead-letters/redrive";
 
-// Null if there is no patch.
+// Reads the merge patch; null if `spec` is empty.
 json PatchOf(const std::string& spec) {
   if (spec.empty()) return nullptr;
   std::string text = spec;
@@ -42,16 +44,16 @@ json PatchOf(const std::string& spec) {
   json patch = json::parse(text, nullptr, false);
   if (!patch.is_object()) {
     throw Error(ErrorCode::kInvalidRequest,
-                "--spec takes a JSON object that is merged into the job's spec, such as "
-                "'{\"clip\": null}', or @FILE with one in it");
+                "--spec takes a JSON object to merge into the job's spec, such as "
+                "'{\"clip\": null}', or @FILE that holds one");
   }
   return patch;
 }
 
-// Jobs that were redriven, with the generation in which they were dead.
+// Maps each redriven job to the generation in which it was dead.
 using Generations = std::map<std::string, int64_t>;
 
-// Follows the jobs to their end. Returns those that have been redriven since, in their end.
+// Follows the jobs until they end. Returns those that have begun a later generation.
 json Await(const ClientOptions& client, const Generations& jobs) {
   std::vector<std::string> ids;
   ids.reserve(jobs.size());
@@ -84,9 +86,9 @@ void PrintEnds(const json& ended) {
   Print(fmt::format("{} of {} succeeded\n", good, ended.size()));
 }
 
-// By name.
+// Redriving jobs by name.
 
-// The generation that is dead. Throws Error{kDeadLetterNotFound} for a letter that was closed.
+// Returns the dead generation. Throws Error{kDeadLetterNotFound} for a letter that was closed.
 int64_t OpenGeneration(const json& letter) {
   const std::string state = letter.at("state");
   if (state != "open") {
@@ -108,7 +110,7 @@ int RedriveJobs(const ClientOptions& client, const DeadRedriveOptions& options, 
   Generations redriven;
   json jobs = json::array();
   int status = ForEachJob(options.selection.jobs, [&](const std::string& id) {
-    // With its generation, what is asked twice is done once.
+    // Name the generation, so that a repeated request redrives only once.
     const int64_t generation = OpenGeneration(service.DeadLetter(id));
     const json job = RedriveOne(service, id, patch, generation);
     redriven[id] = generation;
@@ -121,7 +123,7 @@ int RedriveJobs(const ClientOptions& client, const DeadRedriveOptions& options, 
       Print(line + "\n");
     }
   });
-  // Without the service nothing can be waited for; what was done is told all the same.
+  // If the service is unreachable, do not wait, but report the jobs that were redriven.
   const bool wait = options.wait && status != kExitUnavailable;
   if (wait && !redriven.empty()) {
     jobs = Await(client, redriven);
@@ -135,19 +137,19 @@ int RedriveJobs(const ClientOptions& client, const DeadRedriveOptions& options, 
   return status;
 }
 
-// By filter.
+// Redriving jobs by filter.
 
-// The open letters that the filter lets through.
+// Returns the open letters that the filter selects.
 Generations Listed(Service& service, const json& filter) {
+  const Listing letters =
+      ListUpTo(std::numeric_limits<int>::max(), "dead_letters",
+               [&](int page_size, const std::string& token) {
+                 return service.DeadLetters("&state=open" + FilterQuery(filter), page_size, token);
+               });
   Generations jobs;
-  std::string token;
-  do {
-    const json page = service.DeadLetters("&state=open" + FilterQuery(filter), kPageSize, token);
-    for (const json& letter : page.at("dead_letters")) {
-      jobs[letter.at("job").get<std::string>()] = letter.at("generation").get<int64_t>();
-    }
-    token = page.value("next_page_token", "");
-  } while (!token.empty());
+  for (const json& letter : letters.items) {
+    jobs[letter.at("job").get<std::string>()] = letter.at("generation").get<int64_t>();
+  }
   return jobs;
 }
 
@@ -160,7 +162,7 @@ json RedriveMany(Service& service, const json& filter, const json& patch,
   return service.PostRepeatedly(kPath, body, dry_run ? "" : NewId("key_"));
 }
 
-// Asks until the redrive has made up its mind, which it does right after its canary's end.
+// Polls until the redrive is decided, which happens right after its canary has ended.
 json Decided(Service& service, json redrive) {
   const SystemClock clock;
   const MonotonicTime deadline = clock.Now() + kPatience;
@@ -185,11 +187,11 @@ std::string DescribeRedrive(int64_t count, const json& redrive) {
 }
 
 struct FollowedRedrive {
-  json redrive;                // as it was decided
+  json redrive;                // decided: released or stopped
   json ended = json::array();  // the jobs that were redriven
 };
 
-// Follows a redrive to the end of all its jobs, or of its canary if that ends badly.
+// Follows a redrive until all its jobs have ended, or until its canary has ended badly.
 FollowedRedrive FollowRedrive(const ClientOptions& client, Service& service, Generations jobs,
                               json redrive) {
   FollowedRedrive followed{.redrive = std::move(redrive)};
@@ -245,7 +247,8 @@ int RunDeadRedrive(const ClientOptions& client, const DeadRedriveOptions& option
   const json patch = PatchOf(options.spec);
   if (!checked.by_filter) {
     if (options.canary) {
-      throw Error(ErrorCode::kInvalidRequest, "--canary goes with what options select, not jobs");
+      throw Error(ErrorCode::kInvalidRequest,
+                  "--canary goes with options that select letters, not with jobs");
     }
     return RedriveJobs(client, options, patch);
   }

@@ -3,19 +3,19 @@
 #include <string>
 #include <vector>
 
-#include "cli/client/commands.h"
+#include "cli/base/client_options.h"
 #include "cli/dead/filter.h"
 
 namespace millrace::cli {
 
-// The commands that empty the queue of dead letters. As those of client_commands.h. What is meant
-// is either jobs by name, or all open letters that a filter lets through: then it is counted first,
-// and done only with `yes` or if somebody at the terminal says so.
+// The commands that take letters out of the queue; they work as those of cli/client/commands.h do.
+// They act on named jobs, or on all open letters that a filter selects. Of these they show the
+// count first, and act only with `yes` or after a confirmation at the terminal.
 
 struct DeadSelection {
   std::vector<std::string> jobs;
   DeadFilter filter;
-  bool all = false;  // an empty filter is meant
+  bool all = false;  // select every open letter
   bool dry_run = false;
   bool yes = false;
 };
@@ -23,7 +23,7 @@ struct DeadSelection {
 struct DeadRedriveOptions {
   DeadSelection selection;
   std::string spec;     // JSON, "@FILE", "@-" or empty
-  bool canary = false;  // one goes first, the others follow if it succeeds
+  bool canary = false;  // redrive one first, the others if it succeeds
   bool wait = false;
 };
 

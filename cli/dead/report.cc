@@ -24,7 +24,7 @@ std::string StageText(const json& letter) {
   return Joined({Text(letter, "stage"), Text(letter, "codec")}, "/");
 }
 
-// What the job died of: out of the report, or, without one, out of the letter.
+// Returns the error that the job died of: from the report, or without one from the letter.
 json ErrorOf(const json& letter) {
   const json& error = Member(Member(letter, "report"), "error");
   if (error.is_object()) return error;
@@ -109,7 +109,7 @@ std::string AttemptsTable(const json& attempts, std::optional<int> columns) {
   return FormatTable(rows, columns);
 }
 
-// The last lines of the newest attempt's log that has any.
+// Returns the last lines of the newest log that is not empty.
 std::string LogEnd(const json& attempts, std::optional<int> columns) {
   for (auto attempt = attempts.rbegin(); attempt != attempts.rend(); ++attempt) {
     const json& tail = Member(Member(*attempt, "failure"), "log_tail");
@@ -172,16 +172,17 @@ std::string WhatNext(const json& letter) {
   const std::string signature = Text(letter, "signature");
   std::string text = "\nWhat can be done\n";
   if (Text(letter, "state") != "open") {
-    return text + Command("millrace show " + job, "how the job stands now: this letter is closed");
+    return text + Command("millrace show " + job, "the job as it is now; this letter is closed");
   }
-  text += Command("millrace dead log " + job, "what the encoder said");
+  text += Command("millrace dead log " + job, "the encoder's log");
   if (!signature.empty()) {
-    text += Command("millrace dead ls --signature " + signature, "what else failed like this");
+    text += Command("millrace dead ls --signature " + signature,
+                    "the jobs that failed in the same way");
   }
   if (Text(letter, "blame") == "request") {
-    text += Command("millrace dead redrive " + job + " --spec '{…}'", "try it with another spec");
+    text += Command("millrace dead redrive " + job + " --spec '{…}'", "try it with a changed spec");
   }
-  text += Command("millrace dead redrive " + job, "try it again, once the cause is put right");
+  text += Command("millrace dead redrive " + job, "try it again, once the cause is mended");
   return text + Command("millrace dead purge " + job, "remove its folder; a record stays");
 }
 

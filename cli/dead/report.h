@@ -7,15 +7,15 @@
 
 namespace millrace::cli {
 
-// Dead letters in words for people; each takes the JSON of docs/http-api.md and returns whole
-// lines. `columns` is the width of the terminal, to which the last column of a table is cut;
-// nullopt: nothing is cut.
+// Describes dead letters for people. Each function takes JSON of docs/http-api.md and returns whole
+// lines. `columns` is the terminal's width, to which the last column of a table is cut; nullopt
+// cuts nothing.
 
 std::string DeadLettersTable(const nlohmann::json& letters, std::optional<int> columns);
 std::string DeadGroupsTable(const nlohmann::json& groups, std::optional<int> columns);
 
-// All about one: what failed and who must act, the attempts, the files, how to repeat it, and what
-// can be done. `folder` is where its folder lies, if that is on this machine.
+// Describes one letter in full: the failure and who must act, the attempts, the files, how to
+// repeat it, and what can be done. `folder` is its dead-letter folder, if that is on this machine.
 std::string DescribeDeadLetter(const nlohmann::json& letter,
                                const std::optional<std::filesystem::path>& folder,
                                std::optional<int> columns);

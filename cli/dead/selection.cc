@@ -24,18 +24,20 @@ CheckedSelection Check(const DeadSelection& selection, const std::string& verb) 
   const bool filtered = !filter.empty() || selection.all;
   if (selection.jobs.empty() != filtered) {
     throw Error(ErrorCode::kInvalidRequest,
-                filtered ? "name jobs, or say which by options; not both"
-                         : "say which: jobs, or --code, --signature … or --all");
+                filtered ? "name jobs, or select letters by options, not both"
+                         : "name jobs, or select letters by --code, --signature … or --all");
   }
   if (selection.all && !filter.empty()) {
-    throw Error(ErrorCode::kInvalidRequest, "--all goes with no other condition");
+    throw Error(ErrorCode::kInvalidRequest, "--all cannot be combined with another condition");
   }
   if (selection.dry_run && !filtered) {
-    throw Error(ErrorCode::kInvalidRequest, "--dry-run counts what options select, not jobs");
+    throw Error(ErrorCode::kInvalidRequest,
+                "--dry-run counts letters that options select, not named jobs");
   }
   if (filtered && !selection.dry_run && !selection.yes && !CanAsk()) {
-    throw Error(ErrorCode::kInvalidRequest,
-                "nobody can be asked here: look with --dry-run, then say --yes to " + verb);
+    throw Error(
+        ErrorCode::kInvalidRequest,
+        "this needs a terminal to confirm; count with --dry-run, then add --yes to " + verb);
   }
   return {.by_filter = filtered, .filter = filter};
 }
@@ -64,7 +66,7 @@ std::string CountOfLetters(int64_t count) {
 }
 
 void TellIfCapped(int64_t count) {
-  if (count >= kMostAtOnce) Tell("that is the most at once; repeat it for the rest");
+  if (count >= kMostAtOnce) Tell("this is the most for one command; repeat it for the rest");
 }
 
 }  // namespace millrace::cli

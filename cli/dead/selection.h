@@ -9,27 +9,27 @@
 
 namespace millrace::cli {
 
-// What the options select of the queue, checked before the service is asked.
+// A selection whose options have been checked.
 struct CheckedSelection {
   bool by_filter = false;
   nlohmann::json filter;  // as the API takes it; {} for all
 };
 
-// Throws Error{kInvalidRequest} unless either jobs or a filter are named, and where a filter is and
-// nobody can be asked: without `yes`, `dry_run` or a terminal.
+// Checks the options of a selection. Throws Error{kInvalidRequest} unless they name either jobs or
+// a filter, and for a filter that cannot be confirmed: without `yes`, `dry_run` or a terminal.
 CheckedSelection Check(const DeadSelection& selection, const std::string& verb);
 
-// Asks at the terminal unless `yes` was given. `what` is the question.
+// Asks the question `what` at the terminal, unless `yes` was given.
 bool IsConfirmed(const DeadSelection& selection, const std::string& what);
 
-// Calls `act` for each job, and goes on after an error of one, which it prints, unless the service
-// is away. Returns the worst exit status: kExitUnavailable then.
+// Calls `act` for each job. Prints an error of one and goes on with the next, but stops if the
+// service is unreachable. Returns the worst exit status.
 int ForEachJob(const std::vector<std::string>& jobs,
                const std::function<void(const std::string& job)>& act);
 
 // "1 dead letter", "12 dead letters".
 std::string CountOfLetters(int64_t count);
-// Says on standard error that there may be more where the count is the most that is done at once.
+// Says on standard error that there may be more letters if `count` is the most of one request.
 void TellIfCapped(int64_t count);
 
 }  // namespace millrace::cli

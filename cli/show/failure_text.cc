@@ -11,7 +11,7 @@ namespace {
 
 using nlohmann::json;
 
-// What the service says of it, or what this build knows of the code; nullopt: neither.
+// Returns the service's own word, else this build's for the code; nullopt if both are missing.
 std::optional<bool> IsRetryable(const json& error) {
   if (const json& said = Member(error, "retryable"); said.is_boolean()) return said.get<bool>();
   const std::optional<ErrorCode> code = ErrorCodeFromName(Text(error, "code"));
@@ -19,7 +19,7 @@ std::optional<bool> IsRetryable(const json& error) {
   return TraitsOf(*code).retry != RetryClass::kPermanent;
 }
 
-// How the encoder's process ended, if that is what went wrong.
+// Describes how the encoder's process ended; "" if it ended as it should.
 std::string EndText(const json& context) {
   const std::string signal = Text(context, "signal");
   const std::string status = Text(context, "exit_status");
@@ -29,14 +29,13 @@ std::string EndText(const json& context) {
 std::string MediaAdvice(const json& error) {
   const std::string code = Text(error, "code");
   if (code == "poison") {
-    return "whoever made the file: it ends encoders, and is not run again by itself. If the "
-           "encoder "
-           "is at fault, report it with this folder";
+    return "whoever made the file: it crashes encoders, and is not retried by itself. If the "
+           "encoder is at fault, report it with this folder";
   }
   if (IsRetryable(error).value_or(false)) {
-    return "whoever made the file, if it fails the same way again: repair it, or replace it";
+    return "whoever made the file, if it fails the same way again: repair or replace it";
   }
-  return "whoever made the file: repair it, or replace it; as it is, it fails again";
+  return "whoever made the file: repair or replace it; as it is, it will fail again";
 }
 
 }  // namespace
@@ -62,7 +61,7 @@ std::string DescribePlace(const json& context) {
   if (Member(context, "byte_offset").is_number()) {
     parts.push_back("byte " + Text(context, "byte_offset"));
   }
-  // Of a process that could say no more.
+  // Known instead of the above for a process that died without a word.
   parts.push_back(Text(context, "phase"));
   if (Member(context, "media_seconds").is_number()) {
     parts.push_back("after " + FormatShortDuration(Number(context, "media_seconds")) + " of media");
@@ -79,7 +78,7 @@ std::string DescribeFacts(const json& error) {
   if (!earlier.empty()) {
     text += Line("known from", earlier + "  (millrace dead show " + earlier + ")");
   }
-  // Of poison, the crash behind it is what is worth reading.
+  // Poison is a verdict; the crash behind it is what helps.
   const json& crash = Member(context, "last_error");
   if (crash.is_object()) {
     text += Line("the crash", Joined({Text(crash, "detail"), Text(crash, "code")}, "; "));
@@ -92,16 +91,16 @@ std::string WhoMustAct(const json& error) {
   const std::string blame = Text(error, "blame");
   if (blame == "media") return MediaAdvice(error);
   if (blame == "request") {
-    return "whoever submitted it: ask for something else (dead redrive --spec, or submit anew)";
+    return "whoever submitted it: change the request (dead redrive --spec, or submit anew)";
   }
   if (blame == "worker") {
-    return "whoever looks after the workers (millrace workers); then redrive it";
+    return "whoever runs the workers (millrace workers); then redrive it";
   }
   if (blame == "storage") {
-    return "whoever looks after the disks: space, rights, faults; then redrive it";
+    return "whoever runs the disks: space, permissions, faults; then redrive it";
   }
   if (blame == "service") {
-    return "whoever runs Millrace: look at its logs, redrive it, and report it if it comes again";
+    return "whoever runs Millrace: read its logs, redrive it, and report it if it fails again";
   }
   return "";
 }

@@ -6,12 +6,12 @@
 
 namespace millrace::cli {
 
-// A command's result, on standard output and at once: who reads it through a pipe waits for it.
+// Writes a command's result to standard output, and flushes it for readers of a pipe.
 void Print(std::string_view text);
-// A path as a line: as it is, or printable where a terminal shows it.
+// Writes a path as a line, made printable if standard output is a terminal.
 void PrintPath(const std::filesystem::path& path);
 void PrintJson(const nlohmann::json& value);  // indented
-// What happens meanwhile, as a line on standard error: "millrace: …".
+// Writes a line about what happens meanwhile to standard error: "millrace: …".
 void Tell(std::string_view text);
 
 }  // namespace millrace::cli

@@ -42,14 +42,14 @@ void ProgressDisplay::Update(size_t row, const ProgressRow& status) {
 
 void ProgressDisplay::DrawBars() {
   const ScreenSize size = SizeOf(out_);
-  // One column and one line stay free: a full last line would scroll the rest out of reach.
+  // Leave one column and one line free: a full last line would scroll the others out of reach.
   const size_t room = static_cast<size_t>(std::max(1, size.rows - 2));
   std::string frame;
   if (drawn_lines_ > 0) frame = "\033[" + std::to_string(drawn_lines_) + "A";
   size_t lines = 0;
   size_t hidden = 0;
   for (const ProgressRow& row : rows_) {
-    if (row.label.empty()) continue;  // nothing is known of it yet
+    if (row.label.empty()) continue;  // not reported yet
     const bool ended = row.outcome != ProgressRow::Outcome::kNone;
     if (lines == room || (ended && rows_.size() > room)) {
       ++hidden;

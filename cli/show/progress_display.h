@@ -10,8 +10,8 @@
 
 namespace millrace::cli {
 
-// Shows one row for each job: on a terminal a bar that is drawn anew in its place; elsewhere a line
-// whenever a job enters another phase or has passed another ten percent. Any thread may update.
+// Shows one row a job: on a terminal a bar that is redrawn in place, elsewhere a line whenever a
+// job enters another phase or passes another ten percent. Thread-safe.
 class ProgressDisplay {
  public:
   enum class Kind { kBars, kLines, kNothing };

@@ -34,7 +34,7 @@ std::string Bar(const ProgressRow& row, int width) {
   return "[" + bar + "]";
 }
 
-// In order of importance.
+// Returns the facts in order of importance.
 std::vector<std::string> Facts(const ProgressRow& row) {
   std::vector<std::string> facts = {row.phase};
   if (!row.remark.empty()) facts.push_back(row.remark);
@@ -100,7 +100,7 @@ ProgressRow DownloadRow(const std::string& label, int64_t done, std::optional<in
 
 std::string RenderBar(const ProgressRow& row, int width) {
   const std::string percent = fmt::format("{:3}%", std::clamp(row.percent, 0, 100));
-  // Label and bar give way first, down to their smallest; then whole facts are left out.
+  // Shrink label and bar first, down to their smallest; then leave out whole facts.
   const int spare = width - kLabelWidth - kBarWidth - kPercentWidth - 2 - 24;
   const int less = std::max(0, -spare);
   const int label_width = std::max(kMinLabelWidth, kLabelWidth - less / 2);

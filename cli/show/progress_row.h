@@ -7,7 +7,7 @@
 
 namespace millrace::cli {
 
-// What is shown of one job, or of one upload, while it is under way. A plain value.
+// One row of a progress display: a job, an upload or a download. A plain value.
 struct ProgressRow {
   enum class Outcome { kNone, kGood, kBad };
 
@@ -18,7 +18,7 @@ struct ProgressRow {
   double speed = 0;  // seconds of media per second
   std::optional<double> eta_seconds;
   std::optional<int64_t> queue_position;
-  std::string remark;  // e.g. that the service is away for the moment
+  std::string remark;  // e.g. that the service is unreachable
   Outcome outcome = Outcome::kNone;
 
   bool operator==(const ProgressRow&) const = default;
@@ -28,7 +28,7 @@ struct ProgressRow {
 ProgressRow RowOf(const nlohmann::json& job);
 ProgressRow UploadRow(const std::string& label, int64_t done, std::optional<int64_t> total);
 ProgressRow DownloadRow(const std::string& label, int64_t done, std::optional<int64_t> total);
-// A smaller file is across before anybody has read the line.
+// The size from which a transfer is shown: a smaller one ends before its row could be read.
 inline constexpr int64_t kWorthABar = 4 * 1024 * 1024;
 
 // One line of at most `width` columns: label, bar, percent, and as many of the facts as fit.

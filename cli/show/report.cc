@@ -6,9 +6,9 @@
 #include <cstdlib>
 #include <vector>
 
+#include "cli/base/client_options.h"
 #include "cli/base/json_text.h"
 #include "cli/base/text.h"
-#include "cli/base/client_options.h"
 #include "cli/show/failure_text.h"
 #include "cli/show/progress_row.h"
 
@@ -71,15 +71,15 @@ std::string DescribeWarnings(const json& job) {
   return text;
 }
 
-// After a request of which nobody knows what became.
+// Advises after a request with an unknown outcome.
 std::string DescribeUncertainty(const json& context) {
   const std::string key = Text(context, "idempotency_key");
-  if (key.empty()) return "  It may have been done all the same: look before you repeat it.\n";
+  if (key.empty()) return "  It may have been done nevertheless: check before you repeat it.\n";
   const std::string upload = Text(context, "upload");
   const std::string url = Text(context, "url");
   const std::string where =
       url.empty() || url == ClientOptions().url ? "" : " --url " + ShellQuoted(url);
-  return "  The job may exist all the same. To get it, and not a second one, repeat this with the\n"
+  return "  The job may exist nevertheless. To get it, and not a second one, repeat this with the\n"
          "  same options and the same key:\n"
          "    millrace submit " +
          (upload.empty() ? "…" : ShellQuoted(upload)) + " --idempotency-key " + ShellQuoted(key) +
@@ -102,7 +102,7 @@ std::string DescribeJanitor(const json& janitor) {
          (removed.empty() ? "nothing" : Joined(removed, ", "));
 }
 
-// "idle", or "idle, breaker open": too much has failed there, it is given nothing.
+// "idle", or "idle, breaker open" for a worker that gets no tasks because too many failed there.
 std::string WorkerState(const json& worker) {
   const std::string breaker = Text(Member(worker, "breaker"), "state");
   const std::string state = Text(worker, "state");
@@ -162,7 +162,7 @@ std::string DescribeEnd(const json& job, const std::optional<std::filesystem::pa
   std::string text = Text(job, "id") + (name.empty() ? "" : " (" + name + ")") + " ";
   if (Text(job, "state") == "dead") {
     const json& error = Member(job, "error");
-    text += "could not be done: " + Text(error, "detail") + "\n";
+    text += "failed: " + Text(error, "detail") + "\n";
     text += Line("reason", DescribeBlame(error)) + DescribeFacts(error);
     if (dead_letter) text += Line("dead letter", dead_letter->string());
     return text;

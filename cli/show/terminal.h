@@ -5,7 +5,7 @@
 
 namespace millrace::cli {
 
-// What is known of the terminal that a stream is, if it is one.
+// Facts about the terminal behind a stream.
 
 struct ScreenSize {
   int columns = 80;
@@ -13,12 +13,13 @@ struct ScreenSize {
 };
 
 bool IsTerminal(std::FILE* stream);
-// The usual size where it does not say, or is no terminal.
+// Returns the default size if the stream is no terminal, or the terminal does not know its size.
 ScreenSize SizeOf(std::FILE* stream);
-// To which long lines are cut; nullopt: whole lines, as it is no terminal.
+// Returns the width to which long lines are cut; nullopt for a stream that is no terminal.
 std::optional<int> ColumnsOf(std::FILE* stream);
 
-// Asks on standard error and reads the answer from standard input, both terminals; no answer is no.
+// Asks on standard error and reads the answer from standard input; no answer is no. REQUIRES: both
+// are terminals.
 bool Confirm(const char* question);
 
 }  // namespace millrace::cli

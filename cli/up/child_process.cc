@@ -25,7 +25,7 @@ namespace {
 int Become(const ChildCommand& command, char* const* argv, pid_t parent) {
   if (command.death_signal != 0) {
     if (prctl(PR_SET_PDEATHSIG, command.death_signal) != 0) return errno;
-    if (getppid() != parent) _exit(1);  // it ended before the line above took effect
+    if (getppid() != parent) _exit(1);  // the parent ended before the line above took effect
   }
   setpgid(0, 0);
   sigset_t none;
@@ -43,7 +43,7 @@ int Become(const ChildCommand& command, char* const* argv, pid_t parent) {
 }  // namespace
 
 pid_t StartChild(const ChildCommand& command) {
-  // All memory that the child needs is made before the fork.
+  // Allocate everything that the child needs before the fork.
   std::vector<std::string> words = {command.program.string()};
   words.insert(words.end(), command.arguments.begin(), command.arguments.end());
   std::vector<char*> argv;
@@ -51,7 +51,7 @@ pid_t StartChild(const ChildCommand& command) {
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
 
-  int report[2];  // carries errno if exec fails; exec closes it
+  int report[2];  // carries errno if exec fails; a successful exec closes it
   if (pipe2(report, O_CLOEXEC) != 0) ThrowCannotRun(command.program, errno);
   UniqueFd read_end(report[0]);
   UniqueFd write_end(report[1]);

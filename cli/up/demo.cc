@@ -29,9 +29,9 @@ namespace {
 using nlohmann::json;
 namespace fs = std::filesystem;
 
-// A `millrace up` in the background, as a process of its own: it is single-threaded, which
-// supervising needs and this program is not. Stopped, with all that it started, by the destructor,
-// and by the kernel if this program ends in any other way.
+// Runs `millrace up` as a process in the background; supervising needs a single-threaded process,
+// which this one is not. The destructor stops it and all of its programs, and so does the kernel if
+// this process ends in another way.
 class OwnService {
  public:
   OwnService(const fs::path& data_dir, int workers) : log_path_(data_dir / "logs" / "up.log") {
@@ -79,13 +79,14 @@ class OwnService {
   pid_t pid_ = 0;
 };
 
-// One file on its way through the service. Written by one thread, read when that has ended.
+// One file, and what became of it.
 struct Run {
   std::string file;
   std::string name;  // of the file
   json job;
   std::vector<DownloadedFile> downloads;
-  std::string failure;  // what kept the job from being made or fetched; printable lines
+  std::string
+      failure;  // the error that kept the job from being made or fetched, in printable lines
 };
 
 json MediaOf(Service& service, const std::string& upload) {
@@ -93,11 +94,11 @@ json MediaOf(Service& service, const std::string& upload) {
     return service.Probe(upload).at("media");
   } catch (const Error& error) {
     if (ExitStatusOf(error) == kExitUnavailable) throw;
-    return nullptr;  // the job will say what is wrong with it
+    return nullptr;  // the job will fail with the reason
   }
 }
 
-void Encode(Service& service, const fs::path& downloads_dir, Run& run,
+Run Encoded(Service& service, const fs::path& downloads_dir, Run run,
             const std::function<void(const ProgressRow&)>& show) {
   const json upload =
       service.Upload(run.file, run.name, [&](int64_t done, std::optional<int64_t> total) {
@@ -111,28 +112,34 @@ void Encode(Service& service, const fs::path& downloads_dir, Run& run,
   if (ExitStatusOf(run.job) == kExitOk) {
     run.downloads = DownloadOutputs(service, run.job, downloads_dir / run.job.at("id"));
   }
+  return run;
 }
 
-void EncodeAll(const std::string& url, const fs::path& downloads_dir, std::vector<Run>& runs) {
+// Encodes the files at the same time, with a thread each.
+std::vector<Run> AllEncoded(const std::string& url, const fs::path& downloads_dir,
+                            std::vector<Run> runs) {
   ProgressDisplay display(stdout, ProgressDisplay::KindFor(stdout), runs.size());
-  std::vector<std::jthread> threads;  // joined at the end of the function
-  threads.reserve(runs.size());
-  for (size_t i = 0; i < runs.size(); ++i) {
-    threads.emplace_back([&, i] {
-      try {
-        Service service(url);
-        Encode(service, downloads_dir, runs[i],
-               [&display, i](const ProgressRow& row) { display.Update(i, row); });
-      } catch (const Error& error) {
-        runs[i].failure = DescribeError(error);
-      } catch (const std::exception& error) {
-        runs[i].failure = std::string("millrace: ") + error.what() + "\n";
-      }
-    });
+  {
+    std::vector<std::jthread> threads;  // joined at the end of the block
+    threads.reserve(runs.size());
+    for (size_t i = 0; i < runs.size(); ++i) {
+      threads.emplace_back([&, i] {
+        try {
+          Service service(url);
+          runs[i] = Encoded(service, downloads_dir, runs[i],
+                            [&display, i](const ProgressRow& row) { display.Update(i, row); });
+        } catch (const Error& error) {
+          runs[i].failure = DescribeError(error);
+        } catch (const std::exception& error) {
+          runs[i].failure = std::string("millrace: ") + error.what() + "\n";
+        }
+      });
+    }
   }
+  return runs;
 }
 
-// Returns whether all went well.
+// Prints what became of one file. Returns whether its outputs are all there and right.
 bool Report(const Run& run, const fs::path& data_dir) {
   std::string text = Printable(run.name) + "\n";
   bool good = run.failure.empty();
@@ -176,7 +183,7 @@ int RunDemo(const DemoOptions& options) {
     std::printf("Millrace runs at %s with %d workers; its data is in %s\n", url.c_str(),
                 options.workers, data_dir.c_str());
     std::fflush(stdout);
-    EncodeAll(url, data_dir / "downloads", runs);
+    runs = AllEncoded(url, data_dir / "downloads", std::move(runs));
     std::puts("");
     for (const Run& run : runs) good = Report(run, data_dir) && good;
   }

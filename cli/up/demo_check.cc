@@ -29,7 +29,7 @@ double SecondsOf(const json& object) {
 
 bool IsPicture(const json& file) { return file.value("media_type", "").starts_with("image/"); }
 
-// Half a second, or two percent where that is more.
+// Returns half a second, or two percent of the duration if that is more.
 bool IsClose(double seconds, double wanted) {
   return std::abs(seconds - wanted) <= std::max(0.5, wanted * 0.02);
 }
@@ -46,7 +46,7 @@ json DemoOutputs(const json& media) {
 
 std::vector<std::string> CheckDownloads(const json& job, const std::vector<DownloadedFile>& files) {
   const json media = job.at("input").value("media", json());
-  // A job says in its warnings why its outputs are not as long as the header of its input promised.
+  // With a warning the job has explained why its outputs are shorter than the input's header says.
   const bool warned = !job.value("warnings", json::array()).empty();
   std::vector<std::string> problems;
   for (const auto& [file, path] : files) {

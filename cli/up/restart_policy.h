@@ -6,15 +6,15 @@
 
 namespace millrace::cli {
 
-// Decides how long to wait before a program that ended is started again: at once-ish the first
-// time, twice as long after each further end in a row, up to a ceiling; a program that ran for a
-// while starts afresh. One for each child, used by the supervisor's thread.
+// Decides how long to wait before restarting a program that ended: a moment the first time, twice
+// as long after each further end in a row, up to a ceiling. A long enough run starts the count
+// anew. One for each child, used by the supervisor's thread.
 class RestartPolicy {
  public:
   struct Options {
     std::chrono::milliseconds first_delay{100};
     std::chrono::milliseconds longest_delay{10'000};
-    std::chrono::milliseconds good_run{30'000};  // a run this long forgets the earlier ends
+    std::chrono::milliseconds good_run{30'000};  // a run this long starts the count anew
   };
 
   RestartPolicy() : RestartPolicy(Options()) {}

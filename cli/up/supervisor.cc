@@ -70,7 +70,7 @@ Supervisor::Supervisor(SupervisorOptions options) : options_(std::move(options))
   }
   signals_.Reset(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals_) throw std::system_error(errno, std::generic_category(), "signalfd");
-  // What a killed child leaves behind becomes ours, not the system's.
+  // Adopt the processes that a killed child leaves behind.
   prctl(PR_SET_CHILD_SUBREAPER, 1);
 }
 
@@ -98,7 +98,7 @@ bool Supervisor::Run() {
 
 void Supervisor::Start(Child& child) {
   const UniqueFd log = OpenLog(child.log_path);
-  // Earlier runs' lines are not this run's news, and a log that was put aside starts anew.
+  // Skip the lines of earlier runs; a rotated log begins at 0 again.
   const int64_t log_bytes = lseek(log.get(), 0, SEEK_END);
   child.log_shown_bytes = std::min(child.log_shown_bytes.value_or(log_bytes), log_bytes);
   child.start_at.reset();
@@ -117,7 +117,7 @@ void Supervisor::StartDue() {
     try {
       Start(child);
     } catch (const Error& error) {
-      // A program that is being replaced, or a full disk: no reason to end the others.
+      // Keep the others running: the program's file may be being replaced, or the disk be full.
       Say(error.what());
       child.start_at = clock_.Now() + child.policy.Ended(clock_.Now());
     }
@@ -129,10 +129,10 @@ void Supervisor::TakeSignals() {
   while (read(signals_.get(), &signal, sizeof(signal)) == sizeof(signal)) {
     if (signal.ssi_signo == SIGCHLD) continue;
     if (stopping_) {
-      Say("killing everything");
+      Say("killing all programs");
       KillAll();
     } else {
-      Say("stopping (once more to stop at once)");
+      Say("stopping (signal again to stop at once)");
       BeginStop();
     }
   }
@@ -148,7 +148,7 @@ void Supervisor::Reap() {
 }
 
 void Supervisor::OnEnd(Child& child, int wait_status) {
-  // Whatever it has started shares its process group and must not outlive it.
+  // Kill its process group: nothing that it started may outlive it.
   kill(-child.pid, SIGKILL);
   child.pid = 0;
   if (stopping_) return;
@@ -161,7 +161,7 @@ void Supervisor::OnEnd(Child& child, int wait_status) {
     BeginStop();
     return;
   }
-  Say(what + "; starting it again in " + Seconds(delay));
+  Say(what + "; restarting it in " + Seconds(delay));
   child.start_at = clock_.Now() + delay;
 }
 
@@ -185,7 +185,7 @@ void Supervisor::BeginStop() {
 }
 
 void Supervisor::ContinueStop() {
-  int stage = -1;  // the first that still runs
+  int stage = -1;  // the first stage that still runs
   for (const Child& child : children_) {
     if (child.pid != 0 && (stage < 0 || child.spec.stop_stage < stage)) {
       stage = child.spec.stop_stage;

@@ -28,19 +28,19 @@ struct SupervisedProgram {
 struct SupervisorOptions {
   std::vector<SupervisedProgram> programs;  // started in this order
   std::filesystem::path log_dir;            // gets <name>.log of each program; must exist
-  std::function<bool()> is_ready;           // asked until it says yes; may block for a moment
+  std::function<bool()> is_ready;           // polled until it returns true; may block briefly
   std::function<void()> on_ready;           // called once
   std::chrono::milliseconds ready_timeout{60'000};
-  // Before the service has been ready, a program that ended this often in a row ends the start.
+  // Gives up if a program ends this often in a row before the service has been ready.
   int start_attempts = 5;
-  bool verbose = false;  // programs' logs are shown on `messages` too
+  bool verbose = false;  // copy the programs' logs to `messages`
   std::FILE* messages = stderr;
 };
 
-// Runs programs in the foreground: starts them, starts those again that end, and stops all of them
-// on SIGINT or SIGTERM, stage by stage; a second signal kills them at once. When Run() returns, or
-// the process ends in any other way, none of them is left. Owned and used by the main thread, of
-// which it takes the three signals over.
+// Runs programs in the foreground: starts them, restarts a program that ends, and stops all of them
+// on SIGINT or SIGTERM, stage by stage; a second signal kills them at once. No program is left when
+// Run() returns, or when the process ends in another way. Owned and used by the main thread, whose
+// SIGINT, SIGTERM and SIGCHLD it takes over.
 class Supervisor {
  public:
   explicit Supervisor(SupervisorOptions options);
@@ -48,8 +48,8 @@ class Supervisor {
   Supervisor(const Supervisor&) = delete;
   Supervisor& operator=(const Supervisor&) = delete;
 
-  // Returns after everything has stopped: true if that was asked for by a signal. False: the
-  // service could not be started, the reason has been written to `messages`. Call it once.
+  // Returns when all programs have stopped: true after a signal; false if the service could not be
+  // started, with the reason written to `messages`. Call it once.
   bool Run();
 
  private:
@@ -58,8 +58,8 @@ class Supervisor {
     std::filesystem::path log_path;
     RestartPolicy policy;
     pid_t pid = 0;                           // 0: not running
-    std::optional<MonotonicTime> start_at;   // when it is due to be started again
-    std::optional<MonotonicTime> kill_at;    // set once it was told to stop
+    std::optional<MonotonicTime> start_at;   // when to restart it
+    std::optional<MonotonicTime> kill_at;    // set when it is told to stop
     std::optional<int64_t> log_shown_bytes;  // set by the first start
   };
 
@@ -72,7 +72,7 @@ class Supervisor {
   void BeginStop();
   void ContinueStop();
   void KillAll();
-  // Kills what children of ours have left behind and the kernel has handed to us.
+  // Kills the adopted processes that our children have left behind.
   void EndStrays();
   bool AnyRunning() const;
   void ShowLogs();

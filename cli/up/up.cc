@@ -29,10 +29,10 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr milliseconds kProbeTimeout{500};
-constexpr milliseconds kStopSlack{3'000};  // for a worker to let go of what it has not finished
+constexpr milliseconds kStopSlack{3'000};  // for a worker to hand back unfinished tasks
 
-// Where the programs meet: below the data folder, or, where that path is too long for a socket's
-// name, in a folder of its own that is removed at the end.
+// The folder of the programs' sockets: <data_dir>/run, or, if that path is too long for a socket's
+// name, a temporary folder that the destructor removes.
 class Meeting {
  public:
   explicit Meeting(const std::filesystem::path& data_dir) : folder_(data_dir / "run") {
@@ -66,8 +66,8 @@ std::string HostName() {
   return name.data();
 }
 
-// The programs in the order in which they are started; they are stopped the other way round, the
-// api after the workers, so that clients can watch the end.
+// Returns the programs in their starting order. They are stopped in reverse, the api after the
+// workers, so that clients can watch the end.
 std::vector<SupervisedProgram> Programs(const UpOptions& options, const Meeting& meeting,
                                         uint16_t port) {
   const std::filesystem::path folder =
@@ -115,13 +115,12 @@ void CheckPrograms(const std::vector<SupervisedProgram>& programs) {
   }
 }
 
-// A wildcard address is listened on but not connected to.
+// Returns the URL to connect to, which for a wildcard address is that of loopback.
 std::string UrlOf(const std::string& host, uint16_t port) {
   return "http://" + (host == "0.0.0.0" ? "127.0.0.1" : host) + ":" + std::to_string(port);
 }
 
-// Whether the broker takes jobs and all workers have registered with it, so that whoever is told
-// that the service is ready can use all of it at once.
+// Returns whether the broker accepts jobs and all workers have registered with it.
 bool IsServing(HttpClient& http, int workers) {
   try {
     if (http.Send({.path = "/readyz", .timeout = kProbeTimeout}).status != 200) return false;

@@ -7,7 +7,7 @@
 
 namespace millrace::cli {
 
-// What `millrace up` can be told.
+// The options of `millrace up`.
 struct UpOptions {
   std::filesystem::path data_dir = "millrace-data";
   std::string host = "127.0.0.1";
@@ -21,12 +21,12 @@ struct UpOptions {
 };
 
 // Runs broker, api and workers in the foreground until a signal ends them; prints the URL on
-// standard output once the service is ready. Returns the status to exit with. Throws
-// Error{kInternal} if the data folder or the port is in use. Called by the main thread, which takes
-// SIGINT, SIGTERM and SIGCHLD over.
+// standard output once the service is ready. Returns the exit status. Throws Error{kStorageError}
+// if the data folder is in use, and Error{kInternal} if the port is. Takes over SIGINT, SIGTERM and
+// SIGCHLD. Called by the main thread.
 int RunUp(const UpOptions& options);
 
-// Returns `port`, or for 0 a free one. Throws Error{kInternal} if it cannot be listened on.
+// Returns `port`, or a free port for 0. Throws Error{kInternal} if it cannot listen there.
 uint16_t ChoosePort(const std::string& host, int port);
 
 }  // namespace millrace::cli

@@ -6,12 +6,11 @@
 
 namespace millrace {
 
-// Leases, deadlines and backoff are measured on the monotonic clock; wall time is only shown to
-// people and written into records.
+// Measures leases, deadlines and backoff. Wall time is only shown to people and written to records.
 using MonotonicTime = std::chrono::steady_clock::time_point;
 using WallTime = std::chrono::time_point<std::chrono::system_clock, std::chrono::microseconds>;
 
-// Where a program gets the time from. Thread-safe. Tests use fakes/fake_clock.h.
+// The source of the time for code that decides. Thread-safe. Tests use tests/fakes/fake_clock.h.
 class Clock {
  public:
   virtual ~Clock() = default;

@@ -96,7 +96,7 @@ nlohmann::json FieldsJson(const std::vector<FieldError>& fields) {
   return errors;
 }
 
-// A member that is text, or `otherwise`: what comes from another program may have any shape.
+// Returns the member if it is text, else `otherwise`: another program's JSON may have any shape.
 std::string TextOf(const nlohmann::json& json, const char* key, const char* otherwise) {
   if (!json.is_object()) return otherwise;
   const auto found = json.find(key);

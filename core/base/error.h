@@ -9,8 +9,8 @@
 
 namespace millrace {
 
-// Every way in which Millrace can fail has one code. What follows from it (the HTTP status, who is
-// to blame, whether another try can help) stands in one table in error.cc and nowhere else.
+// Names every way in which Millrace can fail. One table in error.cc says what follows from a code:
+// the HTTP status, who is to blame, and whether another try can help.
 enum class ErrorCode {
   // The request.
   kInvalidRequest,
@@ -44,7 +44,7 @@ enum class ErrorCode {
   kOutOfMemory,
   kStalled,
   kPoison,
-  // The encoder, for a reason we have no better word for.
+  // The encoder, for any other reason.
   kEncodeFailed,
   kEncoderUnavailable,
   // The worker and the way to it.
@@ -67,10 +67,10 @@ enum class ErrorCode {
   kInternal,
 };
 
-// Who has to act for the next try to end differently.
+// The party that has to act before another try can succeed.
 enum class Blame { kMedia, kRequest, kWorker, kStorage, kService };
 
-// What a failed task does next; docs/architecture.md, "Failure", has the table.
+// Decides what happens to a task after a failure; docs/architecture.md, "Failure", has the table.
 enum class RetryClass {
   kPermanent,       // dead at once
   kCrash,           // on another worker; two crashes on different workers are poison
@@ -108,7 +108,7 @@ class Error : public std::runtime_error {
  public:
   explicit Error(ErrorCode code, const std::string& detail,
                  nlohmann::json context = nlohmann::json::object());
-  // A request with wrong fields, all of which are named.
+  // Refuses a request and names all of its wrong fields.
   explicit Error(std::vector<FieldError> fields);
 
   ErrorCode code() const { return code_; }
@@ -122,10 +122,9 @@ class Error : public std::runtime_error {
   std::vector<FieldError> fields_;
 };
 
-// {"code","detail","context"?,"errors"?}: how an error travels in message bodies, ledger rows and
-// reports. ErrorFromJson takes any JSON: it maps
-// an unknown code to kInternal, keeps its name in the context, and leaves out what has a wrong
-// type.
+// {"code","detail","context"?,"errors"?}: the form of an error in message bodies, ledger rows and
+// reports. ErrorFromJson accepts any JSON: it maps an unknown code to kInternal, keeps the code's
+// name in the context, and leaves out members of a wrong type.
 nlohmann::json ToJson(const Error& error);
 Error ErrorFromJson(const nlohmann::json& json);
 

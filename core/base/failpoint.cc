@@ -40,7 +40,7 @@ using Plans = std::deque<Plan>;
   ::_exit(2);
 }
 
-// Nullopt if it is no whole number from 1.
+// Returns nullopt unless the text is a whole number from 1.
 std::optional<int64_t> ParseCount(std::string_view text) {
   int64_t count = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
@@ -64,7 +64,7 @@ void AddPlan(std::string_view item, Plans& plans) {
   plan.action = action == "crash" ? Plan::Action::kCrash : Plan::Action::kError;
 }
 
-// Returns nullptr if the variable is not set. What it returns is never freed: places are passed
+// Returns nullptr if the variable is not set. Never frees the result, as threads may pass a place
 // until the process ends.
 Plans* LoadPlans() {
   const char* value = std::getenv(kVariable);
@@ -88,7 +88,7 @@ void Act(const Plan& plan) {
   }
   LogWarning("killed by a failpoint", {{"failpoint", plan.name}});
   ::kill(::getpid(), SIGKILL);
-  // The signal may be on its way to another thread; nothing may happen after it in this one.
+  // The kernel may deliver the signal to another thread first: stop this one here.
   while (true) ::pause();
 }
 

@@ -82,7 +82,7 @@ std::optional<bool> Fields::Boolean(std::string_view key) {
 }
 
 void Fields::Fail(std::string_view key, std::string detail) {
-  // Of something that is no object, nothing more than that is worth saying.
+  // The constructor has reported this already; unknown members are no news.
   if (object_ == &kEmptyObject) return;
   errors_.push_back({PointerTo(key), std::move(detail)});
 }

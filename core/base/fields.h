@@ -12,9 +12,9 @@
 
 namespace millrace {
 
-// Reads the members of one JSON object of a request and collects everything that is wrong with it,
-// so that a client learns of all its mistakes at once. A getter returns nullopt for an absent,
-// null or wrong member; the wrong ones have been recorded. Lives on the stack of a parse.
+// Reads the members of one JSON object and collects every mistake in it, so that a client learns of
+// all of them at once. A getter returns nullopt for an absent, null or wrong member, and records an
+// error for a wrong one. Used by one thread, for the length of one parse.
 class Fields {
  public:
   // `pointer` is the object's own JSON pointer ("" for the root). Records an error and reads as
@@ -62,7 +62,7 @@ class Fields {
   void Fail(std::string_view key, std::string detail);
   // The pointer of a member of this object.
   std::string PointerTo(std::string_view key) const;
-  // Records an error for each member that no getter has asked for. Call it last.
+  // Records an error for each member that no getter has read. Call it last.
   void RefuseOthers();
 
  private:

@@ -83,7 +83,7 @@ void CopyFile(const std::filesystem::path& from, const std::filesystem::path& to
               const std::stop_token& abandon) {
   const UniqueFd source(::open(from.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
   if (!source) ThrowStorageError(errno, "open", from);
-  // Never over an existing file, which might be another name of the source.
+  // Refuses to overwrite: an existing file might be a hard link to the source.
   const UniqueFd target(::open(to.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
   if (!target) ThrowStorageError(errno, "create", to);
   if (::ioctl(target.get(), FICLONE, source.get()) == 0) return;

@@ -26,11 +26,11 @@ void SyncFolder(const std::filesystem::path& folder);
 void SyncTree(const std::filesystem::path& folder);
 // Writes a file and its name durably, in place of any earlier file of that name.
 void WriteFileDurably(const std::filesystem::path& path, std::string_view content);
-// Copies the bytes of a regular file to a new one: as a clone that shares its blocks where the file
-// system can do that, else one after the other. Throws Error{kDraining} soon after `abandon` asked.
+// Copies a regular file to a new one. Clones it, sharing its blocks, where the file system can;
+// otherwise copies the bytes. Throws Error{kDraining} soon after `abandon` is requested.
 void CopyFile(const std::filesystem::path& from, const std::filesystem::path& to,
               const std::stop_token& abandon);
-// As another name of the same file where the file system and the rights allow that.
+// Hard-links the file where file system and permissions allow it, else copies it.
 void LinkOrCopy(const std::filesystem::path& from, const std::filesystem::path& to,
                 const std::stop_token& abandon);
 std::string ReadWholeFile(const std::filesystem::path& path);

@@ -15,8 +15,8 @@ namespace {
 
 constexpr size_t kUuidBytes = 16;
 
-// Returns milliseconds since 1970 in the upper bits and a counter in the lower twelve, always
-// larger than the value before, so that ids of one process sort in the order they were made.
+// Returns milliseconds since 1970 in the upper bits and a counter in the lower twelve. Grows with
+// each call, so that the ids of one process sort in the order of their creation.
 uint64_t NextTimestamp() {
   static std::atomic<uint64_t> last{0};
   const auto now = std::chrono::duration_cast<std::chrono::milliseconds>(

@@ -7,10 +7,10 @@ namespace millrace {
 
 enum class LogLevel { kDebug, kInfo, kWarning, kError };
 
-// One JSON object a line on standard error: time, level, program, message, and the given fields.
-// Thread-safe. Fields carry what a reader filters by (job, task, fence, worker), never secrets.
+// Writes one JSON object a line on standard error: time, level, program, message, and the given
+// fields. Thread-safe. Fields are for filtering (job, task, fence, worker) and hold no secrets.
 //
-// Sets the program's name and the lowest level that is written. Call it once, before threads start.
+// StartLog sets the program's name and the lowest level. Call it once, before threads start.
 void StartLog(std::string_view program, LogLevel lowest);
 
 void Log(LogLevel level, std::string_view message,

@@ -4,8 +4,8 @@
 #include <condition_variable>
 #include <mutex>
 
-// The standard mutex with the annotations that clang's -Wthread-safety checks (the standard
-// library's own has none): https://clang.llvm.org/docs/ThreadSafetyAnalysis.html
+// Annotates the standard mutex for clang's -Wthread-safety, which libstdc++ does not do:
+// https://clang.llvm.org/docs/ThreadSafetyAnalysis.html
 #if defined(__clang__)
 #define MILLRACE_THREAD_ATTRIBUTE(x) __attribute__((x))
 #else
@@ -43,8 +43,8 @@ class SCOPED_CAPABILITY MutexLock {
   Mutex& mutex_;
 };
 
-// Wakes threads that wait for what a mutex guards to change. They may wake without that, too: wait
-// in a loop that looks.
+// Wakes threads that wait for a change of guarded state. Waits may also return spuriously: call
+// them in a loop that checks the state.
 class CondVar {
  public:
   void Wait(Mutex& mutex) REQUIRES(mutex) {

@@ -50,9 +50,8 @@ struct SettingsParser::Impl {
         ->capture_default_str();
   }
 
-  // CLI11 prefers the configuration file to the environment. Here it is the other way about, as
-  // people expect of containers: what the environment sets is put in front of the arguments, unless
-  // these set it themselves.
+  // CLI11 prefers the configuration file to the environment; containers expect the opposite. So
+  // turn variables into arguments, except for settings that the arguments set themselves.
   std::vector<std::string> WithEnvironment(int argc, char** argv) const {
     const std::vector<std::string> given(argv + 1, argv + argc);
     std::vector<std::string> all;

@@ -12,10 +12,10 @@
 
 namespace millrace {
 
-// Declares the settings of a program once, for three sources: the flag --data-dir, the environment
-// variable MILLRACE_DATA_DIR and the key data-dir of the file given with --config; the first that
-// is set wins. Each Add keeps a reference to its target, whose value is the default that --help
-// shows. Used by one thread, in main().
+// Declares each setting of a program once and reads it from the first of three sources that has it:
+// the flag --data-dir, the environment variable MILLRACE_DATA_DIR, and the key data-dir of the file
+// given with --config. Each Add keeps a reference to its target, whose value is the default shown
+// by --help. Used by one thread, in main().
 class SettingsParser {
  public:
   SettingsParser(const std::string& program, const std::string& description);
@@ -27,16 +27,16 @@ class SettingsParser {
   void Add(const std::string& name, int& target, const std::string& help);
   void Add(const std::string& name, int64_t& target, const std::string& help);
   void Add(const std::string& name, double& target, const std::string& help);
-  // In seconds on the command line, fractions allowed; at least a thousandth.
+  // Takes seconds on the command line, with fractions; at least 0.001.
   void Add(const std::string& name, std::chrono::milliseconds& target, const std::string& help);
-  // The same, and 0 as well.
+  // Accepts 0 as well.
   void AddFromZero(const std::string& name, std::chrono::milliseconds& target,
                    const std::string& help);
   void Add(const std::string& name, std::vector<std::string>& target, const std::string& help);
   void AddFlag(const std::string& name, bool& target, const std::string& help);
 
-  // Returns nullopt if the program should go on, else the status to exit with (--help, --version,
-  // or a wrong option, which has been reported on standard error).
+  // Returns nullopt if the program should go on, else the exit status: after --help, --version, or
+  // a wrong option, which it reports on standard error.
   std::optional<int> Parse(int argc, char** argv);
 
  private:
@@ -44,7 +44,7 @@ class SettingsParser {
   std::unique_ptr<Impl> impl_;
 };
 
-// What every program of the service needs to know.
+// The settings of every program of the service.
 struct CommonSettings {
   std::filesystem::path data_dir = "millrace-data";
   std::string log_level = "info";
@@ -56,7 +56,7 @@ struct CommonSettings {
 
 void AddCommonSettings(SettingsParser& parser, CommonSettings& settings);
 
-// Fills empty endpoints in, makes data_dir absolute and starts the log. Throws
+// Fills in empty endpoints, makes data_dir absolute and starts the log. Throws
 // Error{kInvalidRequest} if a socket's path would be longer than the system allows.
 void FinishCommonSettings(CommonSettings& settings, const std::string& program);
 

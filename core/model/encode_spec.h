@@ -12,14 +12,14 @@
 
 namespace millrace {
 
-// What is to be made of an input: the part of a job that the transcoder understands. The resolved
-// spec is frozen at submission: it names no preset that would have to be looked up later, and every
-// default that Millrace chooses is written into it. Plain values; compare, copy and send freely.
+// Describes the outputs of a job, and the part of its input that they are made from. A spec is
+// resolved and frozen at submission: it needs no preset any more, and holds every default that
+// Millrace chose. Plain values.
 
 struct VideoSpec {
   VideoCodec codec = VideoCodec::kH264;
-  // The largest picture wanted, in pixels as displayed (rotation and sample aspect ratio applied).
-  // The picture is scaled down to fit, keeping its shape; it is never scaled up.
+  // The largest picture, in pixels as displayed: after rotation and sample aspect ratio. A larger
+  // picture is scaled down to fit, keeping its shape; a smaller one is not scaled up.
   std::optional<int> width_px;
   std::optional<int> height_px;
   // Constant quality on the codec's own scale (h264, hevc: 0-51; vp9, av1: 0-63), or an average
@@ -45,8 +45,8 @@ struct AudioSpec {
   bool operator==(const AudioSpec&) const = default;
 };
 
-// Still pictures taken from the video at even distances: the middle of each of `count` equal parts
-// of the duration, or one at `at_seconds`.
+// Still pictures of the video: from the middle of each of `count` equal parts of its duration, or
+// one at `at_seconds`.
 struct ThumbnailSpec {
   int count = 1;
   ImageFormat format = ImageFormat::kJpeg;
@@ -60,7 +60,7 @@ struct ThumbnailSpec {
 // One output: either a media file (container with video and/or audio) or thumbnails.
 struct OutputSpec {
   std::string name;    // unique in the job; [A-Za-z0-9_-][A-Za-z0-9._-]{0,63}; stem of its files
-  std::string preset;  // where it came from, for people; empty if spelt out
+  std::string preset;  // the preset it was resolved from, for people; empty: none
   std::optional<Container> container;
   std::optional<VideoSpec> video;
   std::optional<AudioSpec> audio;
@@ -69,7 +69,7 @@ struct OutputSpec {
   bool operator==(const OutputSpec&) const = default;
 };
 
-// The part of the input's time line that is used.
+// Limits a job to a part of the input's time line.
 struct ClipSpec {
   double start_seconds = 0;
   std::optional<double> duration_seconds;
@@ -99,12 +99,12 @@ class PresetSource {
 
 // Reads `outputs` and `clip` of a job request, resolves presets (an output's own fields are merged
 // over the preset's, RFC 7396) and fills in defaults. Appends every wrong field to `errors` with
-// its JSON pointer; the result is of use only if nothing was appended.
+// its JSON pointer; use the result only if nothing was appended.
 EncodeSpec ParseEncodeSpec(const nlohmann::json& outputs, const nlohmann::json* clip,
                            const PresetSource& presets, std::vector<FieldError>& errors);
 
-// The frozen form: what is stored and what a worker gets. SpecFromJson(ToJson(spec)) == spec.
-// SpecFromJson throws Error{kInvalidRequest} naming every wrong field.
+// The frozen form, as the ledger stores it and a worker gets it: SpecFromJson(ToJson(spec)) equals
+// `spec`. SpecFromJson throws Error{kInvalidRequest} naming every wrong field.
 nlohmann::json ToJson(const EncodeSpec& spec);
 nlohmann::json ToJson(const OutputSpec& output);
 EncodeSpec SpecFromJson(const nlohmann::json& json);

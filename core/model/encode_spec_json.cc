@@ -172,8 +172,8 @@ ClipSpec ParseClip(const nlohmann::json& json, const std::string& pointer,
   return clip;
 }
 
-// Returns the output with its preset's fields under its own, or nullopt (and an error) if there is
-// no such preset.
+// Returns the output merged over its preset. Records an error and returns nullopt if the preset is
+// unknown.
 std::optional<nlohmann::json> WithPreset(const nlohmann::json& output, const std::string& pointer,
                                          const PresetSource& presets,
                                          std::vector<FieldError>& errors) {
@@ -221,7 +221,7 @@ void ParseOutputs(const nlohmann::json& outputs, const PresetSource& presets, En
   }
 }
 
-// Frozen specs are spelt out: nothing is looked up.
+// Refuses to look up presets: a frozen spec has been resolved.
 class NoPresets final : public PresetSource {
  public:
   const nlohmann::json* Find(std::string_view) const override { return &empty_; }

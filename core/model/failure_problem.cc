@@ -35,8 +35,8 @@ std::string Shortened(std::string text) {
   return text.substr(0, end);
 }
 
-// Adds to `facts` what `context` knows and it does not have yet. An encoder that hostile media has
-// taken over may report a context of any shape.
+// Adds the known facts of `context` that `facts` lacks. Expects any shape: hostile media may have
+// taken over the encoder that wrote the context.
 void AddFacts(const nlohmann::json& context, nlohmann::json& facts) {
   if (!context.is_object()) return;
   for (const Fact& fact : kFacts) {

@@ -7,8 +7,8 @@
 
 namespace millrace {
 
-// Time that passes only when a test says so. Both clocks advance together; SetWall() steps the
-// wall clock alone, as an operator or NTP would. Thread-safe.
+// A clock that stands still until a test advances it. Both times advance together; SetWall() steps
+// the wall clock alone, as an operator or NTP would. Thread-safe.
 class FakeClock final : public Clock {
  public:
   MonotonicTime Now() const override {
@@ -32,7 +32,7 @@ class FakeClock final : public Clock {
 
  private:
   mutable std::mutex mutex_;
-  // Not zero: a program that mistakes "no time" for a time is found out.
+  // Starts above zero, to expose code that mistakes "no time" for a time.
   MonotonicTime now_ = MonotonicTime(std::chrono::hours(1));
   WallTime wall_ = WallTime(std::chrono::hours(24 * 365 * 56));
 };

@@ -11,16 +11,16 @@
 
 namespace millrace::broker {
 
-// What a test does to the disk below a ledger. Thread-safe.
+// Controls the disk below a ledger. Thread-safe.
 class FakeDisk {
  public:
   void SetFull(bool full) { FillUpAfter(full ? 0 : kNever); }
-  // Full once so many more commits have been made.
+  // Fills up after this many more commits.
   void FillUpAfter(int commits) { room_ = commits; }
   int commits() const { return commits_; }
   int refused() const { return refused_; }
 
-  // Commits wait from here on, until Release().
+  // Makes commits wait until Release().
   void Hold() {
     const std::lock_guard lock(mutex_);
     held_ = true;
@@ -30,7 +30,7 @@ class FakeDisk {
     held_ = false;
     changed_.notify_all();
   }
-  // Returns once a commit waits.
+  // Returns when a commit waits.
   void AwaitHeldCommit() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return waiting_; });

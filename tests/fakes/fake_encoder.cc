@@ -1,6 +1,5 @@
-// Stands in for millrace-encode in the tests of the worker: speaks the same command line and the
-// same protocol with the worker, but touches no media. What a run does is said by the input_name
-// of its task, as a verb and an argument:
+// Replaces millrace-encode in the tests of the worker: has the same command line and protocol, but
+// touches no media. The input_name of a task tells the run what to do, as a verb and an argument:
 //
 //   succeed           writes out/movie.mp4 and reports it
 //   fail:<code>       reports an error of that code and exits with status 1
@@ -137,7 +136,7 @@ class FakeRun {
     _exit(1);
   }
 
-  // A sanitizer would catch the signal and exit instead.
+  // Restore the default action: a sanitizer would catch the signal and exit.
   static void Crash(int signal_number) {
     signal(signal_number, SIG_DFL);
     raise(signal_number);

@@ -33,9 +33,8 @@ struct FakeHttpReply {
   std::vector<std::string> headers;  // "Name: value"
 };
 
-// Answers each request on loopback with what a function of the test returns, one connection for
-// each request, which is enough for clients that only have to be told something. The function runs
-// on the threads of the connections, one call at a time.
+// Serves HTTP on loopback. A function of the test makes each answer, and each request has a
+// connection of its own. The function runs on the connections' threads, one call at a time.
 class FakeHttpServer {
  public:
   using Answer = std::function<FakeHttpReply(const FakeHttpRequest& request)>;

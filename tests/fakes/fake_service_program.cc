@@ -1,7 +1,7 @@
-// Stands in for millrace-api, millrace-broker and millrace-worker, under whose names a test links
-// to it. As the api it answers every request with 200 and a list of 64 workers. It ends at once,
-// with status 7, while there is a file <data-dir>/broken; on SIGTERM it notes its name in
-// <data-dir>/stopped and ends, unless there is a file <data-dir>/stubborn.
+// Replaces millrace-api, millrace-broker and millrace-worker: a test links to it under their names.
+// As the api it answers every request with 200 and a list of 64 workers. It exits at once with
+// status 7 if <data-dir>/broken exists. On SIGTERM it adds its name to <data-dir>/stopped and
+// exits, unless <data-dir>/stubborn exists.
 
 #include <fcntl.h>
 #include <unistd.h>

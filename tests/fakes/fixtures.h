@@ -8,12 +8,12 @@
 #include <string>
 #include <vector>
 
-// The media fixtures as tests see them. Link millrace_fixtures, which makes the files before the
-// test is built and defines MILLRACE_FIXTURE_DIR and MILLRACE_FIXTURE_MANIFEST.
+// The media fixtures. Link millrace_fixtures, which makes the files before the test is built, and
+// defines MILLRACE_FIXTURE_DIR and MILLRACE_FIXTURE_MANIFEST.
 
 namespace millrace::fixtures {
 
-// What a fixture must lead to; the manifest's `expected_values` say it in full.
+// The expected end of a job with a fixture; the manifest's `expected_values` explain each.
 enum class Expected { kOk, kUnsupported, kCorrupt };
 
 struct Fixture {
@@ -21,8 +21,8 @@ struct Fixture {
   std::string what;
   Expected expected = Expected::kOk;
   std::vector<std::string> made_from;  // names of the fixtures it is derived from
-  std::vector<std::string> errors;     // codes of core/error, any of which is right; empty for kOk
-  bool salvage = false;                // success with a warning is right too
+  std::vector<std::string> errors;     // any of these error codes is right; empty for kOk
+  bool salvage = false;                // success with a warning is right, too
   double tolerance_seconds = 0;        // of every time in `facts`
   int tolerance_frames = 0;            // of every count of frames there
   nlohmann::json facts;                // as measured; README.md of media-fixtures lists the fields

@@ -19,10 +19,10 @@
 namespace millrace {
 
 struct RawReply {
-  int status = 0;  // 0: the connection ended before a whole head had come
+  int status = 0;  // 0: the connection ended before the end of a head
   std::string head;
   std::string body;
-  bool complete = false;  // the body ended as its head had announced
+  bool complete = false;  // the body has the length that its head announced
 
   // The first value of a field, empty if there is none.
   std::string Header(std::string_view name) const {
@@ -38,8 +38,8 @@ struct RawReply {
   }
 };
 
-// A client that sends exactly the bytes it is told to, and knows just enough HTTP to find the end
-// of an answer. Every wait ends with an exception after `kPatience`.
+// A client that sends exactly the given bytes, and knows just enough HTTP to find the end of an
+// answer. Every wait throws after `kPatience`.
 class RawHttpClient {
  public:
   static constexpr std::chrono::seconds kPatience{20};
@@ -124,7 +124,7 @@ class RawHttpClient {
     }
     return std::exchange(input_, {});
   }
-  // Reads away `count` bytes of whatever comes.
+  // Reads and drops `count` bytes.
   bool Skip(uint64_t count) {
     while (count > input_.size()) {
       count -= input_.size();
@@ -134,8 +134,8 @@ class RawHttpClient {
     input_.erase(0, count);
     return true;
   }
-  // Appends the next chunk of a chunked body. False at its end and where the connection breaks off,
-  // which `was_last` tells apart.
+  // Appends the next chunk of a chunked body. Returns false at the body's end, and, with `was_last`
+  // false, if the connection breaks off.
   bool ReadChunk(std::string& body, bool* was_last = nullptr) {
     size_t end = 0;
     while ((end = input_.find("\r\n")) == std::string::npos) {

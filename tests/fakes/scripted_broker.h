@@ -23,12 +23,12 @@
 
 namespace millrace {
 
-// The client side of a broker, on real sockets: a ROUTER that answers each type of request by a
-// function, and a PUB. Starts at once; Stop() and Start() make it go away and come back. Methods
-// are for the test's thread; scripts run on the broker's own.
+// A fake broker for clients, on real sockets: a ROUTER that answers each type of request by a
+// function, and a PUB. Runs from the start; Stop() and Start() simulate an outage. The test's
+// thread calls the methods; scripts run on the broker's own thread.
 class ScriptedBroker {
  public:
-  // The body of `ok`, an error, or nothing for a broker that says nothing.
+  // The body of `ok`, an error, or nothing for a broker that does not answer.
   using Reply = std::variant<std::monostate, nlohmann::json, Error>;
   using Script = std::function<Reply(const nlohmann::json& body)>;
   static constexpr std::chrono::seconds kPatience{20};
@@ -66,7 +66,7 @@ class ScriptedBroker {
     events_.close();
   }
 
-  // Publishes once somebody listens to both topics. Throws if nobody does.
+  // Publishes when a subscriber of both topics is there. Throws if none comes.
   void Publish(std::string_view topic, const nlohmann::json& body) {
     std::unique_lock lock(mutex_);
     if (!changed_.wait_for(lock, kPatience, [this] { return subscribed_.load(); })) {
@@ -77,7 +77,7 @@ class ScriptedBroker {
     Ring();
   }
 
-  // The body of the request of this type that arrived as the `nth`. Throws if it does not come.
+  // Returns the body of the `nth` request of this type. Throws if it does not come.
   nlohmann::json Request(std::string_view type, size_t nth = 1) {
     std::unique_lock lock(mutex_);
     const std::string key(type);

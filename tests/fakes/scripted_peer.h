@@ -17,11 +17,11 @@
 
 namespace millrace {
 
-// How long a test waits for what must come; reached only where something is broken.
+// The longest wait for a message that must come; a test reaches it only if something is broken.
 inline constexpr std::chrono::seconds kPatience{30};
 
-// A client or a worker whose lines a test writes: a DEALER that speaks real frames to a real
-// broker. Used by one thread. What it did not wait for is kept until it is asked for.
+// A client or worker played by a test: a DEALER that exchanges real frames with a real broker. Used
+// by one thread. Keeps messages that the test has not waited for until it asks for them.
 class ScriptedPeer {
  public:
   ScriptedPeer() { socket_.set(zmq::sockopt::linger, 0); }
@@ -37,7 +37,7 @@ class ScriptedPeer {
     }
   }
 
-  // What has been sent arrives even if this peer is destroyed next.
+  // Delivers the message even if this peer is destroyed next.
   void SendBeforeClosing() {
     const std::chrono::milliseconds patience = kPatience;
     socket_.set(zmq::sockopt::linger, static_cast<int>(patience.count()));
@@ -50,7 +50,7 @@ class ScriptedPeer {
     return message.id;
   }
 
-  // Sends and returns what is answered to this very message.
+  // Sends the message and returns the reply to it.
   Message Ask(const std::string& type, const nlohmann::json& body) {
     const std::string id = Send(type, body);
     return ExpectWhere([&](const Message& message) { return message.id == id; },
@@ -78,7 +78,7 @@ class ScriptedPeer {
     }
   }
 
-  // Takes what arrives within `time` and tells whether a message of that type is among it.
+  // Receives for `time`, and returns whether a message of that type was among the arrivals.
   bool HasWithin(std::chrono::milliseconds time, const std::string& type) {
     const auto deadline = std::chrono::steady_clock::now() + time;
     while (ReceiveOne(deadline)) {
@@ -108,7 +108,7 @@ class ScriptedPeer {
   std::deque<Message> kept_;
 };
 
-// A worker: knows its name and how to say the usual things.
+// A worker with a name and the usual messages.
 class ScriptedWorker : public ScriptedPeer {
  public:
   ScriptedWorker(const std::string& endpoint, std::string name)
@@ -116,7 +116,7 @@ class ScriptedWorker : public ScriptedPeer {
 
   const std::string& name() const { return name_; }
   const std::string& instance() const { return instance_; }
-  // As a new process of the same worker.
+  // Registers as a new process of the same worker.
   void Restart() { instance_ = NewId("ins_"); }
 
   Message Register(const nlohmann::json& running = nlohmann::json::array()) {
@@ -176,7 +176,7 @@ class ScriptedWorker : public ScriptedPeer {
   std::string instance_ = NewId("ins_");
 };
 
-// Hears the broker's events. Make it before what it is to hear.
+// Subscribes to the broker's events. Construct it before the events happen.
 class EventListener {
  public:
   EventListener(const std::string& endpoint, const std::string& topic) {
@@ -185,7 +185,7 @@ class EventListener {
     socket_.connect(endpoint);
   }
 
-  // Tells whether an event arrives within `time`; it stays to be read.
+  // Returns whether an event arrives within `time`, without taking it.
   bool HearsWithin(std::chrono::milliseconds time) {
     std::vector<zmq::pollitem_t> items = {{socket_.handle(), 0, ZMQ_POLLIN, 0}};
     return zmq::poll(items, time) > 0;

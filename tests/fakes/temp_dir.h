@@ -7,7 +7,7 @@
 
 namespace millrace {
 
-// A folder of a test's own, removed with it. Its path is short, because sockets live in it.
+// A temporary folder, which the destructor removes. Its path is short enough for sockets.
 class TempDir {
  public:
   TempDir() {

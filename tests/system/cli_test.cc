@@ -4,7 +4,7 @@
 #include "media-fixtures/facts.h"
 #include "tests/system/service_test.h"
 
-// The command line against a running service: what it prints, and the status it ends with.
+// The command line against a running service: output and exit status.
 
 namespace millrace::harness {
 namespace {
@@ -20,7 +20,7 @@ class CliTest : public ServiceTest {
                        .environment = {"MILLRACE_URL=" + service.url()}},
                       kJobLimit);
   }
-  // The same with --json; the command must do its work.
+  // Runs a command with --json, which must succeed.
   json MillraceJson(const Service& service, std::vector<std::string> arguments) {
     arguments.emplace_back("--json");
     const CommandResult result = Millrace(service, arguments);
@@ -51,7 +51,7 @@ TEST_F(CliTest, SubmitWaitsShowsAndDownloads) {
   EXPECT_THAT(Millrace(service, {"jobs"}).out, HasSubstr(id));
 }
 
-TEST_F(CliTest, AJobThatEndsBadlyEndsTheCommandWithOneAndTheReason) {
+TEST_F(CliTest, ADeadJobExitsWithOneAndPrintsTheReason) {
   Service& service = Begin();
   const CommandResult result = Millrace(service, {"submit", fixtures::FixturePath("garbage.mp4"),
                                                   "--preset", "mp4-h264-480p", "--wait"});
@@ -59,7 +59,7 @@ TEST_F(CliTest, AJobThatEndsBadlyEndsTheCommandWithOneAndTheReason) {
   EXPECT_THAT(result.out + result.err, HasSubstr("not_media"));
 }
 
-TEST_F(CliTest, AFailureIsUnderstoodAndRepeatedWithTheCommandLineAlone) {
+TEST_F(CliTest, AFailureCanBeExaminedAndRepeatedWithTheCommandLineAlone) {
   Service& service = Begin({.workers = 1});
   const CommandResult died =
       Millrace(service, {"submit", fixtures::FixturePath("truncated-no-moov.mp4"), "--preset",
@@ -85,7 +85,7 @@ TEST_F(CliTest, AFailureIsUnderstoodAndRepeatedWithTheCommandLineAlone) {
   EXPECT_EQ(again.end.exit_status, 0) << again.out << again.err;
 }
 
-TEST_F(CliTest, ADeadJobIsRedrivenToItsEndWithAnotherSpec) {
+TEST_F(CliTest, ADeadJobSucceedsWithAChangedSpec) {
   Service& service = Begin({.workers = 1});
   ASSERT_EQ(
       Millrace(service, {"submit", fixtures::FixturePath("audio-pcm.wav"), "--poster", "--wait"})
@@ -105,7 +105,7 @@ TEST_F(CliTest, ADeadJobIsRedrivenToItsEndWithAnotherSpec) {
   EXPECT_EQ(Millrace(service, {"dead", "redrive", id}).end.exit_status, 3);
 }
 
-TEST_F(CliTest, ACanaryThatDiesKeepsTheOthersInTheQueueUntilTheyArePurged) {
+TEST_F(CliTest, ADeadCanaryKeepsTheOthersInTheQueue) {
   Service& service = Begin({.workers = 1});
   for (const char* bad : {"garbage.mp4", "text.mp4", "zeros.mp4"}) {
     Millrace(service,
@@ -137,7 +137,7 @@ TEST_F(CliTest, CancelStopsAJob) {
   EXPECT_THAT(watched.out, HasSubstr("cancelled"));
 }
 
-TEST_F(CliTest, ProbePresetsWorkersAndQueueTellWhatTheServiceKnows) {
+TEST_F(CliTest, ProbePresetsWorkersAndQueuePrintTheirViews) {
   Service& service = Begin({.workers = 2});
   EXPECT_THAT(MillraceJson(service, {"probe", fixtures::FixturePath("rotated-90.mp4")}).dump(),
               HasSubstr("h264"));
@@ -148,7 +148,7 @@ TEST_F(CliTest, ProbePresetsWorkersAndQueueTellWhatTheServiceKnows) {
   EXPECT_THAT(Millrace(service, {"workers"}).out, HasSubstr(service.WorkerName(1)));
 }
 
-TEST_F(CliTest, ScriptsCanTellWhatWentWrongByTheStatus) {
+TEST_F(CliTest, EachKindOfErrorHasItsExitStatus) {
   Service& service = Begin({.workers = 0});
   EXPECT_EQ(Millrace(service, {"submit"}).end.exit_status, 2);
   EXPECT_EQ(Millrace(service, {"submit", fixtures::FixturePath("tiny-16x16.mp4"), "--preset",
@@ -162,7 +162,7 @@ TEST_F(CliTest, ScriptsCanTellWhatWentWrongByTheStatus) {
   EXPECT_EQ(Millrace(service, {"jobs"}).end.exit_status, 4);
 }
 
-TEST_F(CliTest, TheDemoShowsWhatItMadeAndStopsEverything) {
+TEST_F(CliTest, TheDemoPrintsItsOutputsAndStopsEverything) {
   const TempDir folder;
   const CommandResult good =
       RunCommand({.program = ProgramPath("millrace"),

@@ -102,7 +102,7 @@ json Client::Follow(const std::string& id, const std::function<bool(const json& 
       etag = answer.Header("etag");
       if (enough(job) || HasEnded(job)) return job;
     } else if (answer.status == 0 || answer.status == 503) {
-      poll(nullptr, 0, 20);  // a part is away: there is nothing to wait on
+      poll(nullptr, 0, 20);  // a part of the service is down, and nothing announces its return
     } else if (answer.status != 304) {
       Complain("GET of job " + id, answer);
     }

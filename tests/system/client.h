@@ -11,20 +11,20 @@
 
 namespace millrace::harness {
 
-inline constexpr std::chrono::seconds kJobLimit{120};  // for any one job of the tests to end
+inline constexpr std::chrono::seconds kJobLimit{120};  // for one job to end
 
-// A job has ended when nothing will change any more.
+// Returns whether the job has ended.
 bool HasEnded(const nlohmann::json& job);
 
-// The service as a client sees it. Every method throws std::runtime_error, naming the request and
-// the answer, if the service does not answer as it does when all is well. Used by one thread.
+// A client of the service. Every method throws std::runtime_error, naming request and answer, for
+// any answer but that of a success. Used by one thread.
 class Client {
  public:
   explicit Client(const std::string& url) : http_(url) {}
 
-  // Returns the id of the upload; `name` is what the service is told, by default the file's own.
+  // Returns the id of the upload. `name` is sent to the service, by default the file's own.
   std::string Upload(const std::filesystem::path& file, std::string name = "");
-  // Returns the job as it was accepted.
+  // Returns the accepted job.
   nlohmann::json Submit(const nlohmann::json& request);
   // Uploads the file and submits it with these outputs; returns the job's id.
   std::string Start(const std::filesystem::path& file, const nlohmann::json& outputs);
@@ -34,14 +34,13 @@ class Client {
   nlohmann::json Get(const std::string& path);
   nlohmann::json Cancel(const std::string& id);
 
-  // Follows the job by long polls until `enough` says yes to it or it has ended; `enough` sees
-  // every state that is told. Requests that fail are repeated, so that it may be used while parts
-  // of the service are away. Throws if neither comes within `limit`.
+  // Follows the job by long polls until `enough` returns true for it, or it has ended. Repeats
+  // requests that fail, so that parts of the service may be down meanwhile. Throws after `limit`.
   nlohmann::json Follow(const std::string& id,
                         const std::function<bool(const nlohmann::json& job)>& enough,
                         std::chrono::milliseconds limit = kJobLimit);
   nlohmann::json WaitForEnd(const std::string& id, std::chrono::milliseconds limit = kJobLimit);
-  // Until it has been encoding for a while: percent above `percent`. Throws if it ends before.
+  // Waits until the job's progress is above `percent`. Throws if the job ends before.
   nlohmann::json WaitUntilEncoding(const std::string& id, int percent = 0);
 
   // Fetches a file of the job's outputs (an element of `files`) into the folder, and checks its

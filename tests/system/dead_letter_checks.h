@@ -15,7 +15,7 @@
 
 namespace millrace::harness {
 
-// What the folder's own script says of it, with nothing but the encoder.
+// Runs the folder's own script, with nothing but the encoder.
 inline void ExpectReproduced(const std::filesystem::path& folder) {
   const std::filesystem::path scratch = folder.parent_path().parent_path() / "repro";
   std::filesystem::create_directories(scratch);
@@ -31,7 +31,7 @@ inline void ExpectReproduced(const std::filesystem::path& folder) {
   EXPECT_EQ(result.end.exit_status, 0) << result.out << result.err;
 }
 
-// The folder that a job leaves when its state says `dead`: call it as soon as it does.
+// Checks the folder of a dead job. Call it as soon as the job's state says `dead`.
 inline void ExpectCompleteDeadLetter(const Service& service, const nlohmann::json& job,
                                      const std::filesystem::path& input) {
   const std::filesystem::path folder =
@@ -52,7 +52,7 @@ inline void ExpectCompleteDeadLetter(const Service& service, const nlohmann::jso
   ExpectReproduced(folder);
 }
 
-// A problem that tells people what is wrong.
+// Checks that a problem explains itself to people.
 inline void ExpectClearError(const nlohmann::json& job, const std::vector<std::string>& codes) {
   const nlohmann::json& error = job.at("error");
   ASSERT_TRUE(error.is_object()) << job.dump();

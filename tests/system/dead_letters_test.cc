@@ -4,7 +4,7 @@
 #include "tests/system/dead_letter_checks.h"
 #include "tests/system/service_test.h"
 
-// The queue of dead letters as its operators see it: found, understood, tried again, thrown away.
+// The dead-letter queue for its operators: finding, examining, redriving and purging letters.
 
 namespace millrace::harness {
 namespace {
@@ -20,7 +20,7 @@ class DeadLettersTest : public ServiceTest {
     if (!key.empty()) call.headers.push_back("Idempotency-Key: " + key);
     return service.client().http().Send(call);
   }
-  // Sound alone, asked for a picture; with sound as output it succeeds.
+  // Ask for a picture of a file with sound alone; with sound as its output the job succeeds.
   static std::string StartHopeless(Service& service) {
     return service.client().Start(fixtures::FixturePath("audio-pcm.wav"),
                                   json::array({QuickPoster()}));
@@ -41,7 +41,7 @@ class DeadLettersTest : public ServiceTest {
   }
 };
 
-TEST_F(DeadLettersTest, ABrokenFileIsFoundUnderstoodAndRepeatedOverHttpAlone) {
+TEST_F(DeadLettersTest, AFailureCanBeExaminedAndRepeatedOverHttpAlone) {
   Service& service = Begin({.workers = 1});
   Client& client = service.client();
   const std::filesystem::path broken = fixtures::FixturePath("truncated-no-moov.mp4");
@@ -73,7 +73,7 @@ TEST_F(DeadLettersTest, ABrokenFileIsFoundUnderstoodAndRepeatedOverHttpAlone) {
   EXPECT_EQ(input.body, ReadWholeFile(broken));
   EXPECT_EQ(input.Header("content-disposition"), "attachment; filename=\"truncated-no-moov.mp4\"");
 
-  // With nothing but what was downloaded.
+  // Use nothing but the downloaded files.
   const std::filesystem::path folder = service.download_dir() / "letter";
   std::filesystem::create_directories(folder);
   for (const json& file : letter.at("files")) {
@@ -86,7 +86,7 @@ TEST_F(DeadLettersTest, ABrokenFileIsFoundUnderstoodAndRepeatedOverHttpAlone) {
   ExpectReproduced(folder);
 }
 
-TEST_F(DeadLettersTest, AJobThatWasAskedWronglySucceedsWithACorrectedSpec) {
+TEST_F(DeadLettersTest, AJobWithAWrongSpecSucceedsWithACorrectedOne) {
   Service& service = Begin({.workers = 1});
   Client& client = service.client();
   const std::string id = Die(service);
@@ -116,7 +116,7 @@ TEST_F(DeadLettersTest, AJobThatWasAskedWronglySucceedsWithACorrectedSpec) {
       << "a job that has succeeded has nothing to be purged";
 }
 
-TEST_F(DeadLettersTest, ManyFollowTheirCanary) {
+TEST_F(DeadLettersTest, ManyJobsFollowTheirCanary) {
   Service& service = Begin({.workers = 1});
   Client& client = service.client();
   std::vector<std::string> ids;
@@ -127,7 +127,7 @@ TEST_F(DeadLettersTest, ManyFollowTheirCanary) {
   EXPECT_EQ(counted.status, 200);
   EXPECT_EQ(counted.Json(), (json{{"count", 3}}));
 
-  // A canary that dies as before keeps the others from being tried.
+  // Redrive with a canary that dies again, so that the others stay dead.
   const HttpAnswer vain =
       Post(service, "/v1/dead-letters/redrive", {{"filter", filter}, {"canary", true}});
   ASSERT_EQ(vain.status, 202) << vain.body;
@@ -155,7 +155,7 @@ TEST_F(DeadLettersTest, ManyFollowTheirCanary) {
   EXPECT_EQ(client.Job(ids[1]).at("generation"), 2);
 }
 
-TEST_F(DeadLettersTest, WhatWasCountedIsPurgedAndLeavesATombstone) {
+TEST_F(DeadLettersTest, APurgeRemovesTheCountedLettersAndLeavesTombstones) {
   Service& service = Begin({.workers = 1});
   Client& client = service.client();
   std::vector<std::string> ids;

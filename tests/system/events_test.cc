@@ -7,7 +7,7 @@
 
 #include "tests/system/service_test.h"
 
-// A job's event stream through the real programs, while they come and go.
+// A job's event stream through the real programs, while these restart.
 
 namespace millrace::harness {
 namespace {
@@ -20,10 +20,10 @@ struct StreamEvent {
   json data;
 };
 
-// What EventSource does with the bytes of a stream.
+// Parses the bytes of a stream as EventSource does.
 class EventParser {
  public:
-  // Returns the events that these bytes complete.
+  // Adds bytes; returns the events that they complete.
   std::vector<StreamEvent> Take(std::string_view bytes) {
     text_ += bytes;
     std::vector<StreamEvent> events;
@@ -57,8 +57,8 @@ class EventsTest : public ServiceTest {
  protected:
   using OnEvent = std::function<bool(const StreamEvent& event)>;
 
-  // Connects once, behind the last event that was heard, and hears until the stream ends or
-  // `go_on` says no.
+  // Connects once, behind the last event received, and receives until the stream ends or `go_on`
+  // returns false.
   HttpAnswer Connect(
       Client& client, const std::string& path,
       const OnEvent& go_on = [](const StreamEvent&) { return true; }) {
@@ -68,7 +68,7 @@ class EventsTest : public ServiceTest {
     call.on_body = [&](std::string_view piece) {
       bool on = true;
       for (const StreamEvent& event : parser.Take(piece)) {
-        // As EventSource does: what was cut off is not heard.
+        // Drop an event that was cut off, as EventSource does.
         if (!on) break;
         Hear(event);
         on = go_on(event);
@@ -78,7 +78,7 @@ class EventsTest : public ServiceTest {
     return client.http().Send(call);
   }
 
-  // As EventSource does: connects again and again until it is told not to.
+  // Reconnects until it is told not to, as EventSource does.
   void ConnectUntilToldNotTo(Client& client, const std::string& path) {
     const auto deadline = std::chrono::steady_clock::now() + kJobLimit;
     while (std::chrono::steady_clock::now() < deadline) {
@@ -86,7 +86,7 @@ class EventsTest : public ServiceTest {
       if (answer.status == 204) return;
       if (answer.status == 200) continue;
       ASSERT_TRUE(answer.status == 0 || answer.status == 503) << answer.status << answer.body;
-      poll(nullptr, 0, 20);  // a part is away: there is nothing to wait on
+      poll(nullptr, 0, 20);  // a part of the service is down, and nothing announces its return
     }
     FAIL() << "the stream did not come to its end";
   }
@@ -104,7 +104,7 @@ class EventsTest : public ServiceTest {
     }
   }
 
-  // What was heard is what the ledger has, in its order, each once.
+  // Checks that the events received are those of the ledger, in order, each once.
   void ExpectAllHeardOnce(Client& client, const std::string& path) {
     const std::vector<json> heard = heard_;
     heard_.clear();
@@ -130,7 +130,7 @@ class EventsTest : public ServiceTest {
   std::string last_id_;
 };
 
-TEST_F(EventsTest, TellWhatHappensToAJobFromItsSubmissionToItsEnd) {
+TEST_F(EventsTest, TellEveryTransitionOfAJob) {
   Client& client = Begin({.workers = 1}).client();
   client.Start(SlowInput(), SlowOutputs("ultrafast"));
   const std::string id = client.Start(SlowInput(), SlowOutputs("medium"));
@@ -146,7 +146,7 @@ TEST_F(EventsTest, TellWhatHappensToAJobFromItsSubmissionToItsEnd) {
   ExpectAllHeardOnce(client, path);
 }
 
-TEST_F(EventsTest, GoOnInTheSameStreamWhenTheBrokerIsKilledAndStartedAgain) {
+TEST_F(EventsTest, ContinueInTheSameStreamWhenTheBrokerRestarts) {
   Service& service = Begin({.workers = 1});
   Client& client = service.client();
   const std::string id = client.Start(SlowInput(), SlowOutputs("medium"));
@@ -165,7 +165,7 @@ TEST_F(EventsTest, GoOnInTheSameStreamWhenTheBrokerIsKilledAndStartedAgain) {
   ExpectAllHeardOnce(client, path);
 }
 
-TEST_F(EventsTest, GoOnBehindTheLastOneForAClientThatConnectsAgainWhileTheBrokerIsAway) {
+TEST_F(EventsTest, ContinueBehindTheLastEventAfterAReconnectDuringAnOutage) {
   Service& service = Begin({.workers = 1});
   Client& client = service.client();
   const std::string id = client.Start(SlowInput(), SlowOutputs("medium"));
@@ -182,7 +182,7 @@ TEST_F(EventsTest, GoOnBehindTheLastOneForAClientThatConnectsAgainWhileTheBroker
   ExpectAllHeardOnce(client, path);
 }
 
-TEST_F(EventsTest, EndProperlyWhenTheApiStopsAndGoOnFromTheNextOne) {
+TEST_F(EventsTest, EndWhenTheApiStopsAndContinueOnTheNext) {
   Service& service = Begin({.workers = 1});
   Client& client = service.client();
   const std::string id = client.Start(SlowInput(), SlowOutputs("medium"));

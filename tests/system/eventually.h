@@ -6,9 +6,9 @@
 
 namespace millrace::harness {
 
-// Waits for what another process does and nothing announces: asks `condition` until it says yes or
-// `limit` is over. Returns its last answer. Where there is an event to wait on (a process that
-// ends, a long poll), use that.
+// Polls `condition` until it returns true or `limit` is over, and returns its last result. For
+// states of another process that nothing announces; wait for an event where there is one (the end
+// of a process, a long poll).
 template <typename Condition>
 bool Eventually(Condition condition, std::chrono::milliseconds limit) {
   const auto deadline = std::chrono::steady_clock::now() + limit;

@@ -8,14 +8,14 @@
 #include "tests/system/process_table.h"
 #include "tests/system/service_test.h"
 
-// What a client may rely on while things go wrong: one test for each promise.
+// The promises to clients under faults, a test for each.
 
 namespace millrace::harness {
 namespace {
 
 class FaultsTest : public ServiceTest {
  protected:
-  // Stops the broker in that way while one job is encoded and others wait, and starts it again.
+  // Stops the broker in the given way while a job runs and others wait, and restarts it.
   void RestartBrokerInTheMiddle(int signal_number) {
     Service& service = Begin({.workers = 1});
     Client& client = service.client();
@@ -49,15 +49,11 @@ class FaultsTest : public ServiceTest {
   }
 };
 
-TEST_F(FaultsTest, ABrokerStoppedInTheMiddleFinishesEverythingAfterwards) {
-  RestartBrokerInTheMiddle(SIGTERM);
-}
+TEST_F(FaultsTest, AllJobsSucceedAfterABrokerWasStopped) { RestartBrokerInTheMiddle(SIGTERM); }
 
-TEST_F(FaultsTest, ABrokerKilledInTheMiddleFinishesEverythingAfterwards) {
-  RestartBrokerInTheMiddle(SIGKILL);
-}
+TEST_F(FaultsTest, AllJobsSucceedAfterABrokerWasKilled) { RestartBrokerInTheMiddle(SIGKILL); }
 
-TEST_F(FaultsTest, AnEncodeThatEndsWhileTheBrokerIsAwayIsNotLost) {
+TEST_F(FaultsTest, AnEncodeThatEndsWithoutABrokerIsNotLost) {
   Service& service = Begin({.workers = 1});
   Client& client = service.client();
   const std::string id = client.Start(SlowInput(), SlowOutputs("medium"));
@@ -72,7 +68,7 @@ TEST_F(FaultsTest, AnEncodeThatEndsWhileTheBrokerIsAwayIsNotLost) {
   EXPECT_EQ(client.Attempts(id).size(), 1u);
 }
 
-TEST_F(FaultsTest, WithoutABrokerRequestsAreRefusedAtOnceAndServedAgainWhenItIsBack) {
+TEST_F(FaultsTest, RequestsAreRefusedAtOnceWithoutABrokerAndServedWhenItIsBack) {
   Service& service = Begin({.workers = 1});
   Client& client = service.client();
   const std::string upload = client.Upload(fixtures::FixturePath("tiny-16x16.mp4"));
@@ -101,7 +97,7 @@ TEST_F(FaultsTest, WithoutABrokerRequestsAreRefusedAtOnceAndServedAgainWhenItIsB
       << "a submission that was refused came into force";
 }
 
-TEST_F(FaultsTest, TheJobOfAKilledWorkerFinishesElsewhere) {
+TEST_F(FaultsTest, TheJobOfAKilledWorkerSucceedsOnAnother) {
   Service& service = Begin({.workers = 2, .broker_arguments = {"--lease", "3", "--beat", "0.5"}});
   Client& client = service.client();
   const std::string id = client.Start(SlowInput(), SlowOutputs());
@@ -145,7 +141,7 @@ TEST_F(FaultsTest, AKilledEncoderIsRecordedAndTheNextAttemptSucceeds) {
   EXPECT_TRUE(service.worker(index).Running());
 }
 
-TEST_F(FaultsTest, AnApiThatIsRestartedKnowsEveryJob) {
+TEST_F(FaultsTest, ARestartedApiKnowsEveryJob) {
   Service& service = Begin({.workers = 1});
   const std::string id = service.client().Start(SlowInput(), SlowOutputs("medium"));
   service.api().Kill();
@@ -156,7 +152,7 @@ TEST_F(FaultsTest, AnApiThatIsRestartedKnowsEveryJob) {
   EXPECT_EQ(service.client().Attempts(id).size(), 1u);
 }
 
-TEST_F(FaultsTest, AWorkerThatIsToldToStopFinishesItsTaskFirst) {
+TEST_F(FaultsTest, AWorkerFinishesItsTaskBeforeItStops) {
   Service& service = Begin({.workers = 1, .worker_arguments = {"--drain-timeout", "60"}});
   Client& client = service.client();
   const std::string id = client.Start(SlowInput(), SlowOutputs("medium"));

@@ -9,8 +9,8 @@
 #include "tests/system/process_table.h"
 #include "tests/system/service_test.h"
 
-// Each fixture of media-fixtures, uploaded, encoded and downloaded again. The tests of one process
-// share one service; its worker has to outlive them all.
+// Uploads, encodes and downloads each fixture of media-fixtures. The tests of one process share one
+// service, whose worker has to survive all of them.
 
 namespace millrace::harness {
 namespace {
@@ -27,7 +27,7 @@ class FixtureThroughTheService : public testing::TestWithParam<Fixture> {
     const json worker = service_->client().Get("/v1/workers").at("workers").at(0);
     EXPECT_TRUE(service_->worker(0).Running()) << "the worker was lost";
     EXPECT_EQ(worker.at("busy_slots"), 0) << worker.dump();
-    // The broker removes beside its answers.
+    // The broker removes work folders after it has answered.
     EXPECT_TRUE(Eventually([] { return FilesBelow(service_->data_dir() / "work").empty(); }, 10s));
     delete service_;
     service_ = nullptr;
@@ -38,7 +38,7 @@ class FixtureThroughTheService : public testing::TestWithParam<Fixture> {
 
   static json OutputsFor(const Fixture& fixture) {
     json outputs = QuickOutputs();
-    // There is no picture of what has none.
+    // A file without a picture has no poster.
     if (!fixture.Streams("video").empty()) outputs.push_back(QuickPoster());
     return outputs;
   }
@@ -58,7 +58,7 @@ class FixtureThroughTheService : public testing::TestWithParam<Fixture> {
                    kPosterWidth);
   }
 
-  // What could be saved must be what the warning leaves room for.
+  // Allow for the missing part that the warning names.
   static void ExpectSalvaged(const json& job, const Fixture& fixture) {
     ASSERT_TRUE(WarnsOfMoreThan(RemarksOn(ContentsOf(fixture)), job))
         << "a success that hides what is missing";
@@ -74,7 +74,7 @@ class FixtureThroughTheService : public testing::TestWithParam<Fixture> {
   static inline Service* service_ = nullptr;
 };
 
-TEST_P(FixtureThroughTheService, EndsAsItsManifestSays) {
+TEST_P(FixtureThroughTheService, EndsAsTheManifestSays) {
   const Fixture& fixture = GetParam();
   SCOPED_TRACE(fixture.what);
   const std::filesystem::path input = fixtures::FixturePath(fixture.name);

@@ -19,7 +19,7 @@ std::string Trimmed(std::string text) {
 
 }  // namespace
 
-// What moves during one exchange; libcurl's callbacks get its address.
+// The state of one exchange, which libcurl's callbacks get by address.
 struct Http::Transfer {
   const BodySource* source = nullptr;
   int64_t source_bytes = 0;
@@ -31,7 +31,7 @@ struct Http::Transfer {
   static size_t OnHeader(char* data, size_t size, size_t count, void* self) {
     auto& transfer = *static_cast<Transfer*>(self);
     std::string line(data, size * count);
-    // The headers of a 100 are not the answer's.
+    // Forget the headers of an interim 100.
     if (line.starts_with("HTTP/")) transfer.answer.headers.clear();
     const size_t colon = line.find(':');
     if (colon != std::string::npos) {
@@ -90,7 +90,7 @@ HttpAnswer Http::Perform(const HttpCall& call, Transfer& transfer) {
   for (const std::string& header : call.headers) {
     headers = curl_slist_append(headers, header.c_str());
   }
-  // Ours are small or wanted at once: do not wait for a 100.
+  // Send bodies at once, without waiting for a 100.
   headers = curl_slist_append(headers, "Expect:");
   curl_easy_setopt(curl, CURLOPT_URL, url.c_str());
   curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);

@@ -20,7 +20,7 @@ struct HttpCall {
   std::vector<std::string> headers;  // "Name: value"
   std::string body;
   std::chrono::milliseconds timeout{30'000};  // for the whole exchange
-  // Gets the body of a 200 as it arrives, instead of the answer; breaks the exchange off by false.
+  // Receives the body of a 200 as it arrives, in place of the answer; false ends the exchange.
   std::function<bool(std::string_view piece)> on_body = {};
 };
 
@@ -30,7 +30,7 @@ struct HttpAnswer {
   std::string body;
   bool broken_off = false;  // by on_body, or by the server in the middle of it
 
-  // Throws nlohmann::json::exception if the body is none.
+  // Throws nlohmann::json::exception if the body is no JSON.
   nlohmann::json Json() const { return nlohmann::json::parse(body); }
   // Empty if there is no such header; `name` in lower case.
   std::string Header(const std::string& name) const;
@@ -39,8 +39,8 @@ struct HttpAnswer {
 // Fills the block, returns how much; 0 at the end.
 using BodySource = std::function<size_t(std::span<char> block)>;
 
-// A small HTTP client on libcurl, apart from the one that the CLI uses. It keeps its connection
-// open between calls. Owned and used by one thread.
+// A small HTTP client on libcurl, independent of the CLI's. Keeps its connection open between
+// calls. Owned and used by one thread.
 class Http {
  public:
   explicit Http(std::string base_url);
@@ -66,7 +66,7 @@ class Http {
   std::unique_ptr<Handle> handle_;
 };
 
-// Encodes what may not stand in one segment of a path.
+// Percent-encodes a segment of a path.
 std::string EscapeSegment(const std::string& text);
 
 }  // namespace millrace::harness

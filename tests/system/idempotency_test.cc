@@ -8,13 +8,13 @@
 
 #include "tests/system/service_test.h"
 
-// A submission that was not answered is asked again under its key, and there is one job: whoever
-// died, and at whichever moment.
+// Submissions repeated under their key make one job, whichever program dies, and at whatever
+// moment.
 
 namespace millrace::harness {
 namespace {
 
-// Programs that are started while this lives die, or fail, at the places that are named.
+// Makes programs that start during its lifetime die or fail at the named places.
 class Failpoints {
  public:
   explicit Failpoints(const char* plan) { setenv("MILLRACE_FAILPOINTS", plan, 1); }
@@ -47,7 +47,7 @@ class IdempotencyTest : public ServiceTest {
     service.WaitUntilReady(1);
   }
 
-  // Asks until there is an answer, and once more; then there is one job, which succeeds.
+  // Submits until there is an answer, and once more; checks that there is one job, which succeeds.
   void ExpectOneJob(Service& service) {
     service.WaitUntilReady(1);
     Client& client = service.client();
@@ -60,7 +60,7 @@ class IdempotencyTest : public ServiceTest {
     EXPECT_EQ(later.Json().at("id"), id);
     EXPECT_EQ(later.Json().at("state"), "succeeded");
     EXPECT_EQ(client.Get("/v1/jobs").at("jobs").size(), 1u);
-    // A lease that died with the broker, before its worker heard of it, is one more attempt.
+    // Allow one more attempt: a lease may die with the broker before its worker hears of it.
     EXPECT_EQ(std::ranges::count(client.Attempts(id), json("succeeded"),
                                  [](const json& attempt) { return attempt.at("outcome"); }),
               1);
@@ -91,23 +91,23 @@ class IdempotencyTest : public ServiceTest {
   std::string upload_;
 };
 
-TEST_F(IdempotencyTest, AnApiThatIsKilledBeforeItAsksTheBrokerHasMadeNoJob) {
+TEST_F(IdempotencyTest, AnApiKilledBeforeItAsksTheBrokerHasMadeNoJob) {
   ApiDiesAndAnotherIsAsked("api.before_submit=crash");
 }
 
-TEST_F(IdempotencyTest, AnApiThatIsKilledBeforeItAnswersHasMadeTheOneJob) {
+TEST_F(IdempotencyTest, AnApiKilledBeforeItAnswersHasMadeOneJob) {
   ApiDiesAndAnotherIsAsked("api.after_submit=crash");
 }
 
-TEST_F(IdempotencyTest, ABrokerThatIsKilledBeforeItsCommitHasMadeNoJob) {
+TEST_F(IdempotencyTest, ABrokerKilledBeforeItsCommitHasMadeNoJob) {
   BrokerDiesAndIsStartedAgain("broker.before_commit=crash");
 }
 
-TEST_F(IdempotencyTest, ABrokerThatIsKilledAfterItsCommitHasMadeTheOneJob) {
+TEST_F(IdempotencyTest, ABrokerKilledAfterItsCommitHasMadeOneJob) {
   BrokerDiesAndIsStartedAgain("broker.after_commit=crash");
 }
 
-TEST_F(IdempotencyTest, AFailureInTheApiIsAProblemAndTheNextTryFindsTheJob) {
+TEST_F(IdempotencyTest, AfterAFailureInTheApiTheNextTryFindsTheJob) {
   Service& service = BeginWithUpload();
   for (const char* plan : {"api.before_submit=error", "api.after_submit=error"}) {
     RestartApi(service, plan);
@@ -120,7 +120,7 @@ TEST_F(IdempotencyTest, AFailureInTheApiIsAProblemAndTheNextTryFindsTheJob) {
   ExpectOneJob(service);
 }
 
-TEST_F(IdempotencyTest, AnUploadWhoseAnswerFailsIsAProblemAndCanBeMadeAgain) {
+TEST_F(IdempotencyTest, AnUploadCanBeRepeatedAfterAFailedAnswer) {
   Service& service = BeginWithUpload();
   RestartApi(service, "api.after_upload=error");
   const auto file = fixtures::FixturePath("tiny-16x16.mp4");
@@ -136,7 +136,7 @@ TEST_F(IdempotencyTest, AnUploadWhoseAnswerFailsIsAProblemAndCanBeMadeAgain) {
   EXPECT_EQ(end->signal, SIGKILL);
 }
 
-TEST_F(IdempotencyTest, RequestsThatAreUnderWayAtOnceGetTheSameJob) {
+TEST_F(IdempotencyTest, SimultaneousRequestsGetTheSameJob) {
   Service& service = BeginWithUpload();
   constexpr size_t kClients = 8;
   std::vector<HttpAnswer> answers(kClients);
@@ -156,7 +156,7 @@ TEST_F(IdempotencyTest, RequestsThatAreUnderWayAtOnceGetTheSameJob) {
   ExpectOneJob(service);
 }
 
-TEST_F(IdempotencyTest, AJobIsFoundByItsKeyAlthoughItsInputHasLeftTheLibrary) {
+TEST_F(IdempotencyTest, AKeyFindsItsJobAfterTheInputHasLeftTheLibrary) {
   const TempDir library;
   Service& service = Begin({.workers = 1,
                             .api_arguments = {"--library-dir", library.path().string()},
@@ -184,7 +184,7 @@ TEST_F(IdempotencyTest, AJobIsFoundByItsKeyAlthoughItsInputHasLeftTheLibrary) {
   EXPECT_EQ(client.Get("/v1/jobs").at("jobs").size(), 1u);
 }
 
-TEST_F(IdempotencyTest, AnotherRequestUnderAUsedKeyIsRefusedAndMakesNothing) {
+TEST_F(IdempotencyTest, ADifferentRequestUnderAUsedKeyIsRefused) {
   Service& service = BeginWithUpload();
   ASSERT_EQ(service.client().http().Send(Submission()).status, 202);
   HttpCall other = Submission();

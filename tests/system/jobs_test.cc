@@ -7,7 +7,7 @@
 #include "tests/system/process_table.h"
 #include "tests/system/service_test.h"
 
-// What a client may rely on while nothing goes wrong.
+// The promises to clients without faults.
 
 namespace millrace::harness {
 namespace {
@@ -66,7 +66,7 @@ TEST_F(JobsTest, FiftySubmissionsAtOnceAllSucceedUnderTheirOwnIds) {
   EXPECT_EQ(FilesBelow(service.data_dir() / "work"), std::vector<std::string>());
 }
 
-TEST_F(JobsTest, ACancelledJobStopsItsEncoderWithinASecondAndLeavesNoFiles) {
+TEST_F(JobsTest, CancellingStopsTheEncoderWithinASecondAndLeavesNoFiles) {
   Service& service = Begin({.workers = 1});
   Client& client = service.client();
   const std::string id =
@@ -97,7 +97,7 @@ TEST_F(JobsTest, AJobCancelledInTheQueueIsNeverStarted) {
   EXPECT_EQ(client.Attempts(id), json::array());
 }
 
-TEST_F(JobsTest, PercentNeverFallsAndIsAHundredOnlyWhenTheOutputsCanBeFetched) {
+TEST_F(JobsTest, PercentNeverFallsAndIsAHundredOnlyWithOutputs) {
   Service& service = Begin({.workers = 1});
   Client& client = service.client();
   const std::string id = client.Start(SlowInput(), SlowOutputs("slow"));
@@ -118,7 +118,7 @@ TEST_F(JobsTest, PercentNeverFallsAndIsAHundredOnlyWhenTheOutputsCanBeFetched) {
       << "nobody could follow this: " << json(percents).dump();
 }
 
-TEST_F(JobsTest, PercentIsNotMisledByAHeaderThatLiesAboutTheLength) {
+TEST_F(JobsTest, PercentIsRightDespiteAHeaderThatLiesAboutTheDuration) {
   Service& service = Begin({.workers = 1});
   Client& client = service.client();
   const std::string id =
@@ -152,7 +152,7 @@ TEST_F(JobsTest, AProbeIsAnsweredWhileAllSlotsAreBusy) {
   EXPECT_EQ(client.WaitForEnd(id, 10s).at("state"), "cancelled");
 }
 
-TEST_F(JobsTest, ALargeUploadDoesNotGrowTheApi) {
+TEST_F(JobsTest, ALargeUploadDoesNotGrowTheApisMemory) {
   constexpr int64_t kUploadBytes = 256 << 20;
   constexpr int64_t kAllowedGrowthBytes = 16 << 20;
   Service& service = Begin({.workers = 0});

@@ -12,10 +12,10 @@ namespace {
 
 using nlohmann::json;
 
-constexpr double kSyncSeconds = 0.040;  // what the README promises
-// Encoders work in blocks of samples; the last one is filled up.
+constexpr double kSyncSeconds = 0.040;  // the largest shift of sound against the picture
+// Allows for the padding of the last block of samples.
 constexpr double kAudioLengthSeconds = 0.075;
-// A box and its contents are even, and a size is rounded once.
+// Allows for rounding to even sizes.
 constexpr int kRoundingPx = 2;
 
 void ExpectSameTiming(const json& made, const json& given) {
@@ -58,7 +58,7 @@ void ExpectSameSound(const json& made, const json& given) {
   EXPECT_EQ(made["channels"], given["channels"]);
 }
 
-// How sound lies against the picture. Where it begins later, silence may fill the time before.
+// Checks the sound against the picture. Silence may fill the time before sound that begins later.
 void ExpectTogether(const json& video, const json& audio, const json& given_video,
                     const json& given_audio) {
   const double start = Start(audio) - Start(video);

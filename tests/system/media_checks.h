@@ -11,13 +11,13 @@
 
 namespace millrace::harness {
 
-// Comparisons of what the service made with what it was given, by the independent readings of
-// media-fixtures. Each complains through gtest's EXPECT_ macros.
+// Compares outputs with their inputs, as measured by the independent tools of media-fixtures. Each
+// check fails through gtest's EXPECT_ macros.
 
-// The first stream of that type that is not cover art; null if there is none.
+// Returns the first stream of that type that is not cover art; null if there is none.
 nlohmann::json StreamOf(const nlohmann::json& facts, const std::string& type);
 
-// What an input holds of what was asked for.
+// The facts of an input that matter for its outputs.
 struct Contents {
   bool video = false;
   bool audio = false;
@@ -29,31 +29,32 @@ struct Contents {
 bool HeaderLies(const nlohmann::json& promised, double held);
 Contents ContentsOf(const fixtures::Fixture& fixture);
 
-// Whether the job has a warning whose code is not among `remarks`.
+// Returns whether the job has a warning whose code is not among `remarks`.
 bool WarnsOfMoreThan(const std::set<std::string>& remarks, const nlohmann::json& job);
 
-// The codes of the job's warnings; each must come with a sentence.
+// Returns the codes of the job's warnings, and checks that each has a sentence.
 std::set<std::string> WarningsOf(const nlohmann::json& job);
-// The warnings that a good H.264/AAC output gets although nothing is wrong: what the input does not
-// hold, and what cannot stay as it is.
+// Returns the warnings of a good H.264/AAC output: for streams that the input lacks, and for facts
+// that the output cannot keep.
 std::set<std::string> RemarksOn(Contents contents);
 
-// A picture no larger than this is wanted.
+// The largest picture to ask for.
 struct Box {
   int width = 0;
   int height = 0;
 };
 
-// `output` must show and sound as the fixture does: streams, every frame, times, size on screen,
-// upright, square samples, colours, sound and picture together.
+// Checks that `output` looks and sounds like the fixture: streams, every frame, times, size on
+// screen, upright, square samples, colours, sound and picture in sync.
 void ExpectSameMedia(const std::filesystem::path& output, const fixtures::Fixture& fixture,
                      Box box);
 
-// `picture` must be a still picture of the fixture, `width` wide if the fixture is not smaller.
+// Checks that `picture` is a still picture of the fixture, `width` wide unless the fixture is
+// smaller.
 void ExpectPosterOf(const std::filesystem::path& picture, const fixtures::Fixture& fixture,
                     int width);
 
-// The size on screen that a picture has when scaled down to fit into the box.
+// Returns the size on screen of a picture scaled down to fit into the box.
 Box Fitted(int width, int height, Box box);
 
 }  // namespace millrace::harness

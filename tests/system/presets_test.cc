@@ -11,7 +11,7 @@ namespace {
 
 class PresetTest : public ServiceTest {};
 
-// The codec that ffprobe must find for what a preset calls by its own name.
+// Maps a codec of a preset to ffprobe's name for it.
 std::string ProbedCodec(const json& stream_spec, const json& given) {
   const std::string codec = stream_spec.at("codec");
   return codec == "copy" ? given.at("codec").get<std::string>() : codec;
@@ -34,7 +34,7 @@ void ExpectMediaOf(const json& preset, const json& facts, const json& given) {
   }
 }
 
-TEST_F(PresetTest, EachMakesWhatItSays) {
+TEST_F(PresetTest, EachMakesTheOutputsOfItsDescription) {
   Service& service = Begin();
   Client& client = service.client();
   const json presets = client.Get("/v1/presets").at("presets");
@@ -47,7 +47,7 @@ TEST_F(PresetTest, EachMakesWhatItSays) {
   for (const json& preset : presets) {
     const std::string name = preset.at("name");
     EXPECT_GE(preset.at("description").get<std::string>().size(), 10u) << name;
-    // The preset is the subject, but not the patience of its encoder.
+    // Use the preset with a fast encoder: its quality is not tested here.
     json output = {{"name", "out"}, {"preset", name}};
     if (preset.contains("video") && preset.at("video").value("codec", "copy") != "copy") {
       output["video"] = {{"speed", "ultrafast"}};

@@ -24,7 +24,7 @@ std::optional<Stat> ReadStat(pid_t pid) {
   std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
   std::string line;
   if (!std::getline(file, line)) return std::nullopt;
-  // The name in parentheses may hold anything; the rest is plain.
+  // Skip the name in parentheses, which may contain any character.
   const size_t end_of_name = line.rfind(')');
   if (end_of_name == std::string::npos) return std::nullopt;
   std::istringstream rest(line.substr(end_of_name + 1));

@@ -8,8 +8,8 @@
 
 namespace millrace::harness {
 
-// Readings of /proc, for telling what a running service does to the machine. Stateless; any thread.
-// All return 0 or nothing for a process that has ended.
+// Reads /proc to see what a running service does. Thread-safe. Every function returns 0 or nothing
+// for a process that has ended.
 
 std::vector<pid_t> ChildrenOf(pid_t parent);
 std::vector<pid_t> DescendantsOf(pid_t ancestor);

@@ -39,12 +39,12 @@ UniqueFd OpenForOutput(const fs::path& path) {
   return file;
 }
 
-// The new process between fork and exec; only async-signal-safe calls.
+// Runs in the child between fork and exec: only async-signal-safe calls.
 [[noreturn]] void Become(const Command& command, char** arguments, char** environment, int in,
                          int out, int err, pid_t parent) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(127);
-  // A process group of its own: a Ctrl-C at the terminal is for the test to pass on.
+  // Leave the terminal's process group: the test passes a Ctrl-C on.
   setpgid(0, 0);
   sigset_t none;
   sigemptyset(&none);
@@ -75,7 +75,7 @@ std::vector<std::string> EnvironmentOf(const Command& command) {
   return all;
 }
 
-// A file without a name other than the one in /proc, for what a command writes.
+// Returns a nameless file, with a path in /proc, for the output of a command.
 UniqueFd ScratchFile() {
   UniqueFd file(open(fs::temp_directory_path().c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
   if (!file) ThrowSystemError("scratch file");
@@ -121,7 +121,7 @@ Program::~Program() {
 bool Program::Running() { return !WaitFor(std::chrono::milliseconds(0)); }
 
 void Program::Signal(int signal_number) {
-  // Not yet reaped, so the number is still this process's.
+  // Safe: the process is not reaped, so the number is still its own.
   if (!end_) kill(pid_, signal_number);
 }
 

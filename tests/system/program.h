@@ -27,8 +27,8 @@ struct ProcessEnd {
   int signal = 0;
 };
 
-// One child process of ours. The destructor stops it, so that no test leaves one behind; it also
-// dies with the thread that started it. Owned and used by that thread alone.
+// A child process. The destructor stops it, so that no test leaves it behind; it also dies with the
+// thread that started it. Owned and used by that thread.
 class Program {
  public:
   // Throws std::system_error if the system cannot start a process.
@@ -39,13 +39,13 @@ class Program {
 
   pid_t pid() const { return pid_; }
   bool Running();
-  // Changes nothing if it has ended.
+  // Does nothing if it has ended.
   void Signal(int signal_number);
   // Returns nullopt if it still runs after `limit`.
   std::optional<ProcessEnd> WaitFor(std::chrono::milliseconds limit);
-  // SIGTERM, and SIGKILL to what has not ended after `limit`.
+  // Sends SIGTERM, and SIGKILL if the process has not ended after `limit`.
   ProcessEnd Stop(std::chrono::milliseconds limit = std::chrono::seconds(20));
-  // SIGKILL; returns when it is gone.
+  // Sends SIGKILL; returns when the process has ended.
   void Kill();
 
  private:
@@ -60,10 +60,10 @@ struct CommandResult {
   std::string err;
 };
 
-// Runs a command to its end; what has not ended after `limit` is killed (end.signal is then 9).
+// Runs a command to its end. Kills it after `limit`; end.signal is then 9.
 CommandResult RunCommand(Command command, std::chrono::milliseconds limit);
 
-// Where this build's programs are: MILLRACE_BIN_DIR of the environment, or of the build.
+// Returns the folder of the built programs: MILLRACE_BIN_DIR of the environment, or of the build.
 std::filesystem::path ProgramPath(const std::string& name);
 
 // The last `lines` of a file; empty if it cannot be read.

@@ -7,7 +7,7 @@
 #include "media-fixtures/facts.h"
 #include "tests/system/service_test.h"
 
-// What README.md tells people to type does what it says.
+// Runs the commands of README.md.
 
 namespace millrace::harness {
 namespace {
@@ -17,7 +17,7 @@ constexpr const char* kPrintedUrl = "http://127.0.0.1:8080";
 
 class ReadmeTest : public ServiceTest {};
 
-// The shell blocks below the heading, up to the next heading of its level.
+// Returns the shell blocks below the heading, up to the next heading of its level.
 std::string WalkThrough() {
   std::ifstream file(MILLRACE_README);
   std::string script;
@@ -42,14 +42,14 @@ std::string Replaced(std::string text, const std::string& from, const std::strin
   return text;
 }
 
-TEST_F(ReadmeTest, EveryLineOfItsWalkThroughWorksAsPrinted) {
+TEST_F(ReadmeTest, TheWalkThroughWorksAsPrinted) {
   const std::string printed = WalkThrough();
   ASSERT_NE(printed.find("curl"), std::string::npos) << MILLRACE_README << " has no walk-through";
   ASSERT_NE(printed.find(kPrintedUrl), std::string::npos);
   Service& service = Begin();
   const std::filesystem::path folder = service.download_dir();
   std::filesystem::copy_file(fixtures::FixturePath("sdr-720p-aac.mp4"), folder / "video.mp4");
-  // Only the port differs from what is printed: the usual one may be taken.
+  // Replace the port, which may be in use, and nothing else.
   const CommandResult result = RunCommand(
       {.program = "bash",
        .arguments = {"-euxo", "pipefail", "-c", Replaced(printed, kPrintedUrl, service.url())},

@@ -10,8 +10,8 @@
 #include "tests/system/media_checks.h"
 #include "tests/system/service_test.h"
 
-// Files that people and programs really made, when MILLRACE_MEDIA_DIR names a folder of them with a
-// MANIFEST.json that says what must come of each.
+// Encodes files from the real world if MILLRACE_MEDIA_DIR names a folder of them, with a
+// MANIFEST.json of the expected results.
 
 namespace millrace::harness {
 namespace {
@@ -29,7 +29,7 @@ class RealMediaTest : public ServiceTest {
   json manifest_;
 };
 
-// Which processes are the workers, by what the broker and the system say.
+// Returns the processes of the workers, as broker and system name them.
 std::set<std::string> WorkerInstances(Service& service) {
   std::set<std::string> instances;
   for (const json& worker : service.client().Get("/v1/workers").at("workers")) {
@@ -55,7 +55,7 @@ Contents ContentsOf(const json& entry) {
                          HeaderLies(entry.at("duration_s"), entry["decode"]["out_time_s"])};
 }
 
-// What was measured once by decoding the whole file, against what has been made of it.
+// Compares the output with facts that were measured by decoding the whole input.
 void ExpectPromisedMedia(const json& made, const json& entry) {
   const json& decoded = entry.at("decode");
   const json video = StreamOf(made, "video");
@@ -93,7 +93,7 @@ void ExpectGoodEnd(Service& service, const json& job, const json& entry) {
   ExpectPromisedMedia(made, entry);
 }
 
-TEST_F(RealMediaTest, EachFileEndsAsItsManifestSays) {
+TEST_F(RealMediaTest, EachFileEndsAsTheManifestSays) {
   Service& service = Begin();
   Client& client = service.client();
   const auto workers = WorkerInstances(service);

@@ -98,7 +98,7 @@ std::string Service::WorkerName(size_t index) const { return "w/" + std::to_stri
 
 std::vector<pid_t> Service::EncodersOf(size_t index) {
   std::vector<pid_t> encoders;
-  // The worker's own child is the zygote; tasks are the zygote's children.
+  // Tasks are children of the zygote, which is the worker's child.
   for (const pid_t zygote : ChildrenOf(worker(index).pid())) {
     for (const pid_t child : ChildrenOf(zygote)) encoders.push_back(child);
   }

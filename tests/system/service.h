@@ -21,9 +21,8 @@ struct ServiceOptions {
   std::vector<std::string> worker_arguments;
 };
 
-// The real programs, started one by one on a free port with a data folder of their own, so that a
-// test can stop, kill and restart each. The destructor stops what runs. Owned and used by one
-// thread.
+// Runs the real programs on a free port, with a data folder of their own. A test can stop, kill and
+// restart each of them. The destructor stops all. Owned and used by one thread.
 class Service {
  public:
   // Returns when the service says that it is ready and all workers are registered.
@@ -33,11 +32,11 @@ class Service {
   Service(const Service&) = delete;
   Service& operator=(const Service&) = delete;
 
-  // Each may be called when that program has ended (the api keeps its port).
+  // Start a program that has ended; the api keeps its port.
   void StartBroker();
   void StartApi();
   void StartWorker(size_t index);
-  // Until clients can be served and `workers` are registered.
+  // Waits until the service is ready and `workers` are registered.
   void WaitUntilReady(size_t workers);
 
   Program& broker() { return *broker_; }
@@ -45,20 +44,21 @@ class Service {
   Program& worker(size_t index) { return *workers_.at(index); }
   size_t worker_count() const { return workers_.size(); }
   std::string WorkerName(size_t index) const;
-  // The processes in which the worker runs tasks at the moment.
+  // Returns the processes in which the worker is running tasks.
   std::vector<pid_t> EncodersOf(size_t index);
 
   const std::filesystem::path& data_dir() const { return data_dir_; }
-  // For what tests download; removed with the service.
+  // A folder for downloads, removed with the service.
   std::filesystem::path download_dir() const { return temp_.path() / "downloads"; }
   const std::string& url() const { return url_; }
   Client& client() { return *client_; }
 
-  // The log of a program, over all its starts: "broker", "api", "worker-1" for the first worker.
+  // Returns the log of a program over all its starts: "broker", "api", "worker-1" for the first
+  // worker.
   std::filesystem::path LogOf(const std::string& program) const {
     return temp_.path() / (program + ".log");
   }
-  // The end of each program's log.
+  // Returns the end of each program's log.
   std::string Logs() const;
 
  private:
@@ -75,7 +75,7 @@ class Service {
   std::vector<std::unique_ptr<Program>> workers_;
 };
 
-// The files below a folder, relative to it, sorted; none if there is no such folder.
+// Returns the files below a folder, relative to it, sorted; none if there is no such folder.
 std::vector<std::string> FilesBelow(const std::filesystem::path& folder);
 
 }  // namespace millrace::harness

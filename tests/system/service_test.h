@@ -16,7 +16,7 @@ namespace millrace::harness {
 using nlohmann::json;
 using namespace std::chrono_literals;
 
-// A test with a service of its own, whose logs are shown if it fails.
+// A test with its own service, whose logs are printed on failure.
 class ServiceTest : public testing::Test {
  protected:
   Service& Begin(ServiceOptions options = {}) {
@@ -33,7 +33,7 @@ class ServiceTest : public testing::Test {
   std::unique_ptr<Service> service_;
 };
 
-// Outputs that are quick to make and show all that matters.
+// Outputs that are quick to make.
 inline json QuickVideo() {
   return {
       {"name", "web"},
@@ -47,7 +47,8 @@ inline json QuickPoster() {
 }
 inline json QuickOutputs() { return json::array({QuickVideo()}); }
 
-// Some seconds of work for one core, with progress all along: for tests that step in while it runs.
+// Outputs that take one core some seconds, with steady progress, for tests that interfere
+// meanwhile.
 inline json SlowOutputs(const std::string& speed = "veryslow") {
   json output = QuickVideo();
   output["video"]["speed"] = speed;

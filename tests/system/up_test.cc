@@ -8,12 +8,12 @@
 #include "tests/system/process_table.h"
 #include "tests/system/service_test.h"
 
-// `millrace up`, which people run every day.
+// `millrace up` with the real programs.
 
 namespace millrace::harness {
 namespace {
 
-// A `millrace up` of its own on a free port.
+// Runs `millrace up` on a free port.
 class Up {
  public:
   Up()
@@ -28,7 +28,7 @@ class Up {
     }
   }
 
-  // As printed; empty if it has not been yet.
+  // Returns the printed URL; empty before it is printed.
   std::string Url() const {
     std::ifstream file(out_);
     for (std::string line; std::getline(file, line);) {
@@ -38,7 +38,7 @@ class Up {
     return "";
   }
 
-  // The running process of that program; 0 if there is none.
+  // Returns the running process of that program; 0 if there is none.
   pid_t Find(const std::string& name, pid_t other_than = 0) const {
     for (const pid_t pid : ChildrenOf(program_.pid())) {
       if (ProgramNameOf(pid) == name && pid != other_than) return pid;
@@ -64,7 +64,7 @@ bool Works(Client& client, const std::string& upload) {
   return client.WaitForEnd(answer.Json().at("id")).at("state") == "succeeded";
 }
 
-TEST(UpTest, SurvivesTheDeathOfEachOfItsChildren) {
+TEST(UpTest, RestartsEachOfItsChildren) {
   Up up;
   Client client(up.Url());
   const std::string upload = client.Upload(fixtures::FixturePath("tiny-16x16.mp4"));
@@ -75,7 +75,7 @@ TEST(UpTest, SurvivesTheDeathOfEachOfItsChildren) {
     ASSERT_NE(victim, 0);
     ASSERT_EQ(kill(victim, SIGKILL), 0);
     EXPECT_TRUE(Eventually([&] { return up.Find(name, victim) != 0 && !IsAlive(victim); }, 30s))
-        << "it was not started again";
+        << "it was not restarted";
     EXPECT_TRUE(Eventually([&] { return Works(client, upload); }, 60s));
   }
 }
@@ -100,7 +100,7 @@ TEST(UpTest, LeavesNoProcessWhenItIsKilledItself) {
   }
 }
 
-TEST(UpTest, ASecondOneOnTheSameDataFolderIsRefused) {
+TEST(UpTest, RefusesASecondOneOnTheSameDataFolder) {
   const TempDir folder;
   const std::string data = folder.path() / "data";
   Program first({.program = ProgramPath("millrace"),

@@ -10,7 +10,7 @@ namespace {
 
 class ViewsTest : public ServiceTest {
  protected:
-  // The service's own description of an answer.
+  // Returns the schema of an answer from the service's OpenAPI description.
   static void ExpectAsDescribed(const json& answer, const json& schema) {
     std::set<std::string> described;
     for (const auto& [name, property] : schema.at("properties").items()) described.insert(name);
@@ -22,7 +22,7 @@ class ViewsTest : public ServiceTest {
   }
 };
 
-TEST_F(ViewsTest, QueueAndWorkersAnswerWhatTheDescriptionSays) {
+TEST_F(ViewsTest, QueueAndWorkersMatchTheOpenApiDescription) {
   Service& service = Begin({.workers = 1});
   const json schemas = service.client().Get("/openapi.json").at("components").at("schemas");
   const json queue = service.client().Get("/v1/queue");

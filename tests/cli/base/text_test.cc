@@ -24,7 +24,7 @@ TEST(Text, FormatsDurations) {
   EXPECT_EQ(FormatShortDuration(61), "1:01");
 }
 
-TEST(Text, LetsNothingThroughThatSteersATerminal) {
+TEST(Text, ReplacesControlCharacters) {
   EXPECT_EQ(Printable("a\033[2Jb\r\n"), "a?[2Jb??");
   EXPECT_EQ(Printable("\xC2\x9B"
                       "31m"),
@@ -36,7 +36,7 @@ TEST(Text, LetsNothingThroughThatSteersATerminal) {
   EXPECT_EQ(Printable("Füße 映画"), "Füße 映画");
 }
 
-TEST(Text, MakesNamesOfOthersHarmlessForFiles) {
+TEST(Text, MakesFileNamesSafe) {
   EXPECT_EQ(SafeFileName("holiday 1.mov"), "holiday 1.mov");
   EXPECT_EQ(SafeFileName(".bashrc"), "_bashrc");
   EXPECT_EQ(SafeFileName("../../etc/passwd"), "_._.._etc_passwd");
@@ -48,7 +48,7 @@ TEST(Text, MakesNamesOfOthersHarmlessForFiles) {
   EXPECT_EQ(SafeFileName(""), "");
 }
 
-TEST(Text, QuotesWhatAShellWouldReadAsSomethingElse) {
+TEST(Text, QuotesForAShell) {
   EXPECT_EQ(ShellQuoted("asset-42/web_1.0"), "asset-42/web_1.0");
   EXPECT_EQ(ShellQuoted("order-\"7\""), "'order-\"7\"'");
   EXPECT_EQ(ShellQuoted("$HOME&x;*"), "'$HOME&x;*'");
@@ -73,7 +73,7 @@ TEST(Text, CutsAtCharactersAndNeverPastTheWidth) {
   EXPECT_EQ(DisplayWidth(Padded("映画館", 4)), 4);
 }
 
-TEST(Text, CutsTheLastColumnOfATableToTheTerminalButLeavesSomeOfIt) {
+TEST(Text, CutsTheLastColumnButKeepsTwentyColumns) {
   const std::vector<std::vector<std::string>> rows = {{"ab", "0123456789012345678901234567890"}};
   EXPECT_EQ(FormatTable(rows, 30), "ab  0123456789012345678901234…\n");
   EXPECT_EQ(FormatTable(rows, 10), "ab  0123456789012345678…\n");

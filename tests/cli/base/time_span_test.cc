@@ -20,14 +20,14 @@ TEST(TimeSpan, CountsBackFromNow) {
   EXPECT_EQ(At("1w"), "2026-11-18T22:15:00.000Z");
 }
 
-TEST(TimeSpan, TakesTimesOfAnyZone) {
+TEST(TimeSpan, AcceptsTimesOfAnyZone) {
   EXPECT_EQ(At("2026-11-25T20:00:00Z"), "2026-11-25T20:00:00.000Z");
   EXPECT_EQ(At("2026-11-25T20:00:00.25Z"), "2026-11-25T20:00:00.250Z");
   EXPECT_EQ(At("2026-11-25T20:00:00+01:30"), "2026-11-25T18:30:00.000Z");
   EXPECT_EQ(At("2026-11-25T20:00:00-05:00"), "2026-11-26T01:00:00.000Z");
 }
 
-TEST(TimeSpan, RefusesWhatIsNoTimeAndNamesTheOption) {
+TEST(TimeSpan, RefusesAMalformedTimeAndNamesTheOption) {
   for (const char* text :
        {"", "2", "h", "2x", "-2h", "+2h", "2.5h", "yesterday", "2026-11-25", "2026-11-25T20:00:00",
         "2026-11-25T20:00:00+99:00", "2h ago", "99999999999999999999h", "9223372036854775807w"}) {

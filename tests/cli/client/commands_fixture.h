@@ -40,7 +40,7 @@ inline json JobIn(const std::string& state) {
 
 class CommandsTest : public testing::Test {
  protected:
-  // Runs `millrace` with the arguments against the stand-in, which answers with `answer`.
+  // Runs `millrace` with the arguments against a fake service that answers with `answer`.
   ProgramResult Run(std::vector<std::string> arguments, FakeHttpServer::Answer answer) {
     const FakeHttpServer server(std::move(answer));
     arguments.insert(arguments.end(), {"--url", server.url()});

@@ -1,4 +1,4 @@
-// What the commands send, print and exit with, against a service that is only a stand-in.
+// Commands against a fake service: their requests, output and exit status.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -19,7 +19,7 @@ std::string HashOf(const std::string& text) {
   return hash.Finish();
 }
 
-TEST_F(CommandsTest, WrongUsageEndsWithTwo) {
+TEST_F(CommandsTest, WrongUsageExitsWithTwo) {
   EXPECT_EQ(RunMillrace({}).status, 2);
   EXPECT_EQ(RunMillrace({"no-such-command"}).status, 2);
   EXPECT_EQ(RunMillrace({"show"}).status, 2);
@@ -28,7 +28,7 @@ TEST_F(CommandsTest, WrongUsageEndsWithTwo) {
   EXPECT_EQ(RunMillrace({"submit", MakeFile("a.mp4", "abc")}).status, 2);
 }
 
-TEST_F(CommandsTest, HelpTellsTheExitStatuses) {
+TEST_F(CommandsTest, HelpListsTheExitStatuses) {
   const ProgramResult result = RunMillrace({"--help"});
   EXPECT_EQ(result.status, 0);
   for (const char* line : {"0  it is done", "1  a job ended badly", "2  wrong usage", "3  no such",
@@ -37,7 +37,7 @@ TEST_F(CommandsTest, HelpTellsTheExitStatuses) {
   }
 }
 
-TEST_F(CommandsTest, AServiceThatIsNotThereEndsWithFour) {
+TEST_F(CommandsTest, AnUnreachableServiceExitsWithFour) {
   uint16_t free_port = 0;
   {
     const FakeHttpServer gone([](const FakeHttpRequest&) { return FakeHttpReply{}; });
@@ -50,7 +50,7 @@ TEST_F(CommandsTest, AServiceThatIsNotThereEndsWithFour) {
   EXPECT_THAT(result.err, HasSubstr("'millrace up' starts it"));
 }
 
-TEST_F(CommandsTest, AServiceWithoutItsBrokerEndsWithFour) {
+TEST_F(CommandsTest, AServiceWithoutItsBrokerExitsWithFour) {
   const ProgramResult result = Run({"queue"}, [](const FakeHttpRequest&) {
     return Problem(Error(ErrorCode::kBrokerUnavailable, "the broker does not answer"));
   });
@@ -58,7 +58,7 @@ TEST_F(CommandsTest, AServiceWithoutItsBrokerEndsWithFour) {
   EXPECT_EQ(result.err, "millrace: the broker does not answer (broker_unavailable)\n");
 }
 
-TEST_F(CommandsTest, AnEdgeWithoutAServiceBehindItEndsWithFour) {
+TEST_F(CommandsTest, AnEdgeWithoutAServiceBehindItExitsWithFour) {
   const ProgramResult result = Run({"queue"}, [](const FakeHttpRequest&) {
     return Json(503, {{"code", "api_unavailable"},
                       {"status", 503},
@@ -69,7 +69,7 @@ TEST_F(CommandsTest, AnEdgeWithoutAServiceBehindItEndsWithFour) {
   EXPECT_EQ(result.err, "millrace: no API answers (api_unavailable)\n");
 }
 
-TEST_F(CommandsTest, AJobThatIsNotThereEndsWithThree) {
+TEST_F(CommandsTest, AMissingJobExitsWithThree) {
   const ProgramResult result = Run({"show", "job_x"}, [](const FakeHttpRequest&) {
     return Problem(Error(ErrorCode::kJobNotFound, "there is no job job_x"));
   });
@@ -77,7 +77,7 @@ TEST_F(CommandsTest, AJobThatIsNotThereEndsWithThree) {
   EXPECT_EQ(result.err, "millrace: there is no job job_x (job_not_found)\n");
 }
 
-TEST_F(CommandsTest, AFileThatIsNotThereEndsWithThree) {
+TEST_F(CommandsTest, AMissingFileExitsWithThree) {
   const ProgramResult result = Run({"submit", "/no/such/file.mp4", "--preset", "p"},
                                    [](const FakeHttpRequest&) { return FakeHttpReply{}; });
   EXPECT_EQ(result.status, 3);
@@ -123,7 +123,7 @@ TEST_F(CommandsTest, SubmitUploadsAndPrintsOnlyTheJobsId) {
                   {"clip", {{"start_seconds", 1.5}}}}));
 }
 
-TEST_F(CommandsTest, SubmitWithWaitTellsWhyAJobDiedAndEndsWithOne) {
+TEST_F(CommandsTest, SubmitWithWaitPrintsWhyAJobDiedAndExitsWithOne) {
   const ProgramResult result =
       Run({"submit", "upl_1", "--preset", "p", "--wait"}, [](const FakeHttpRequest& request) {
         if (request.method == "POST") return Json(202, JobIn("queued"));
@@ -132,7 +132,7 @@ TEST_F(CommandsTest, SubmitWithWaitTellsWhyAJobDiedAndEndsWithOne) {
         return Json(200, job);
       });
   EXPECT_EQ(result.status, 1);
-  EXPECT_THAT(result.out, HasSubstr("job_01 (a.mp4) could not be done: the index is missing\n"));
+  EXPECT_THAT(result.out, HasSubstr("job_01 (a.mp4) failed: the index is missing\n"));
   EXPECT_THAT(result.out, HasSubstr("corrupt_media, blame: media; another try cannot help"));
 }
 
@@ -155,7 +155,7 @@ TEST_F(CommandsTest, WatchFollowsAJobThroughLongPollsWithItsEtag) {
   EXPECT_EQ(result.out, "a.mp4: 0% queued\na.mp4: 100% succeeded\njob_01 (a.mp4) succeeded\n");
 }
 
-TEST_F(CommandsTest, WatchPollsAServiceThatHoldsNothingBack) {
+TEST_F(CommandsTest, WatchPollsAServiceWithoutLongPolls) {
   int asked = 0;
   const ProgramResult result = Run({"watch", kJobId, "--json"}, [&asked](const FakeHttpRequest&) {
     return Json(200, JobIn(++asked < 3 ? "running" : "cancelled"));
@@ -164,7 +164,7 @@ TEST_F(CommandsTest, WatchPollsAServiceThatHoldsNothingBack) {
   EXPECT_EQ(json::parse(result.out).at("state"), "cancelled");
 }
 
-TEST_F(CommandsTest, WatchOutlivesAServiceThatIsAwayForAMoment) {
+TEST_F(CommandsTest, WatchSurvivesAShortOutage) {
   int asked = 0;
   const ProgramResult result = Run({"watch", kJobId}, [&asked](const FakeHttpRequest&) {
     ++asked;
@@ -172,10 +172,10 @@ TEST_F(CommandsTest, WatchOutlivesAServiceThatIsAwayForAMoment) {
     return Json(200, JobIn(asked == 1 ? "running" : "succeeded"));
   });
   EXPECT_EQ(result.status, 0);
-  EXPECT_THAT(result.out, HasSubstr("(the service is away)"));
+  EXPECT_THAT(result.out, HasSubstr("(the service does not answer)"));
 }
 
-TEST_F(CommandsTest, WatchOfSeveralJobsEndsWithTheWorst) {
+TEST_F(CommandsTest, WatchExitsWithTheWorstStatus) {
   const ProgramResult result =
       Run({"watch", "job_01", "job_02"}, [](const FakeHttpRequest& request) {
         json job = JobIn(request.target.ends_with("job_02") ? "cancelled" : "succeeded");
@@ -187,7 +187,7 @@ TEST_F(CommandsTest, WatchOfSeveralJobsEndsWithTheWorst) {
   EXPECT_THAT(result.out, HasSubstr("job_02 (a.mp4) cancelled"));
 }
 
-TEST_F(CommandsTest, JobsReadsPageAfterPage) {
+TEST_F(CommandsTest, JobsReadsAllPages) {
   const ProgramResult result =
       Run({"jobs", "--state", "dead", "--state", "cancelled", "--label", "a=b:c", "--limit", "3"},
           [](const FakeHttpRequest& request) {
@@ -202,7 +202,7 @@ TEST_F(CommandsTest, JobsReadsPageAfterPage) {
   EXPECT_THAT(result.out, HasSubstr("job_01  dead"));
 }
 
-TEST_F(CommandsTest, CancelOfAFinishedJobEndsWithOne) {
+TEST_F(CommandsTest, CancelOfAFinishedJobExitsWithOne) {
   const ProgramResult result = Run({"cancel", kJobId}, [](const FakeHttpRequest&) {
     return Problem(Error(ErrorCode::kJobFinished, "job_01 has succeeded"));
   });
@@ -210,7 +210,7 @@ TEST_F(CommandsTest, CancelOfAFinishedJobEndsWithOne) {
   EXPECT_EQ(requests_[0].target, "/v1/jobs/job_01/cancel");
 }
 
-TEST_F(CommandsTest, ProbeTellsWhatIsInAFile) {
+TEST_F(CommandsTest, ProbePrintsTheStreamsOfAFile) {
   const ProgramResult result =
       Run({"probe", MakeFile("a.mp4", "abc")}, [](const FakeHttpRequest& request) {
         if (request.method == "PUT") return Json(201, {{"id", "upl_1"}});
@@ -261,7 +261,7 @@ TEST_F(DownloadTest, FetchesAndChecksEachFile) {
   EXPECT_EQ(ReadWholeFile(dir_.path() / "out" / "a b.mp4"), "data");
 }
 
-TEST_F(DownloadTest, LeavesNoFileThatIsNotWhatWasPromised) {
+TEST_F(DownloadTest, RemovesAFileOfTheWrongSizeOrHash) {
   const ProgramResult result = Download(JobWithFile("a.mp4", HashOf("other")));
   EXPECT_EQ(result.status, 1);
   EXPECT_THAT(result.err, HasSubstr("not what the service has promised"));
@@ -276,11 +276,11 @@ TEST_F(DownloadTest, NeverWritesOutsideItsFolder) {
   }
 }
 
-TEST_F(DownloadTest, OfAJobWithoutOutputsEndsWithThree) {
+TEST_F(DownloadTest, OfAJobWithoutOutputsExitsWithThree) {
   EXPECT_EQ(Download(JobIn("running")).status, 3);
 }
 
-TEST_F(CommandsTest, NamesTheDeadLetterFolderWhereItIsOnThisMachine) {
+TEST_F(CommandsTest, NamesADeadLetterFolderOnThisMachine) {
   const std::filesystem::path letter = dir_.path() / "dead-letter" / kJobId;
   std::filesystem::create_directories(letter);
   setenv("MILLRACE_DATA_DIR", dir_.path().c_str(), 1);

@@ -1,4 +1,4 @@
-// One `millrace submit` makes one job, whatever becomes of its answers.
+// `millrace submit` with lost and late answers: one command makes one job.
 
 #include <gmock/gmock.h>
 
@@ -13,8 +13,7 @@ using testing::Not;
 
 class SubmitRepeatTest : public CommandsTest {
  protected:
-  // Submits an upload that is there; the stand-in answers the tries with these, one after the
-  // other, and the last for ever.
+  // Submits an existing upload. The fake service gives these answers in turn, and repeats the last.
   ProgramResult Submit(const std::vector<FakeHttpReply>& replies,
                        std::vector<std::string> options = {}) {
     std::vector<std::string> arguments = {"submit", "upl_1", "--preset", "p"};
@@ -35,7 +34,7 @@ class SubmitRepeatTest : public CommandsTest {
   }
 };
 
-TEST_F(SubmitRepeatTest, ALostAnswerIsAskedForAgainUnderTheSameKey) {
+TEST_F(SubmitRepeatTest, RepeatsARequestUnderTheSameKey) {
   const ProgramResult result = Submit({Lost(), Lost(), Json(202, JobIn("queued"))});
   EXPECT_EQ(result.status, 0) << result.err;
   EXPECT_EQ(result.out, "job_01\n");
@@ -48,14 +47,14 @@ TEST_F(SubmitRepeatTest, ALostAnswerIsAskedForAgainUnderTheSameKey) {
   EXPECT_THAT(result.err, HasSubstr("; asking again in "));
 }
 
-TEST_F(SubmitRepeatTest, EachCommandHasAKeyOfItsOwn) {
+TEST_F(SubmitRepeatTest, EachCommandHasItsOwnKey) {
   Submit({Json(202, JobIn("queued"))});
   const std::string first = KeyOf(0);
   Submit({Json(202, JobIn("queued"))});
   EXPECT_NE(KeyOf(0), first);
 }
 
-TEST_F(SubmitRepeatTest, AServiceThatIsFullIsAskedAgainWhenItSays) {
+TEST_F(SubmitRepeatTest, WaitsAsLongAsAFullServiceAsks) {
   const ProgramResult result =
       Submit({Busy(ErrorCode::kQueueFull, "1"), Json(202, JobIn("queued"))});
   EXPECT_EQ(result.status, 0);
@@ -63,48 +62,48 @@ TEST_F(SubmitRepeatTest, AServiceThatIsFullIsAskedAgainWhenItSays) {
   EXPECT_EQ(result.err, "millrace: come back later; asking again in 1.0 s\n");
 }
 
-TEST_F(SubmitRepeatTest, GivesUpAtOnceWhereTheServiceAsksForMorePatienceThanThereIs) {
+TEST_F(SubmitRepeatTest, GivesUpAtOnceIfRetryAfterExceedsItsPatience) {
   const ProgramResult result = Submit({Busy(ErrorCode::kQueueFull, "900")});
   EXPECT_EQ(result.status, 4);
   EXPECT_EQ(requests_.size(), 1);
   EXPECT_EQ(result.err, "millrace: come back later (queue_full)\n");
 }
 
-TEST_F(SubmitRepeatTest, WhenItGivesUpItSaysThatTheJobMayExistAndNamesTheKey) {
+TEST_F(SubmitRepeatTest, GivingUpNamesTheKeyOfAJobThatMayExist) {
   const ProgramResult result =
       Submit({Lost()}, {"--retry-for", "0", "--idempotency-key", "order-\"7\""});
   EXPECT_EQ(result.status, 4);
   EXPECT_EQ(result.out, "");
   ASSERT_EQ(requests_.size(), 1);
   EXPECT_EQ(KeyOf(0), R"("order-\"7\"")");
-  EXPECT_THAT(result.err, HasSubstr("The job may exist all the same."));
+  EXPECT_THAT(result.err, HasSubstr("The job may exist nevertheless."));
   EXPECT_THAT(
       result.err,
       HasSubstr("millrace submit upl_1 --idempotency-key 'order-\"7\"' --url http://127.0.0.1:"));
 }
 
-TEST_F(SubmitRepeatTest, ABrokerThatIsAwayMayHaveTakenTheJob) {
+TEST_F(SubmitRepeatTest, AnUnreachableBrokerMayHaveAcceptedTheJob) {
   const ProgramResult result =
       Submit({Busy(ErrorCode::kBrokerUnavailable, "1")}, {"--retry-for", "0"});
   EXPECT_EQ(result.status, 4);
   EXPECT_THAT(result.err, HasSubstr("come back later (broker_unavailable)"));
-  EXPECT_THAT(result.err, HasSubstr("The job may exist all the same."));
+  EXPECT_THAT(result.err, HasSubstr("The job may exist nevertheless."));
 }
 
-TEST_F(SubmitRepeatTest, AFullDiskOfTheServiceIsNoFaultOfTheCommand) {
+TEST_F(SubmitRepeatTest, AFullDiskOfTheServiceExitsWithFour) {
   const ProgramResult result = Submit({Busy(ErrorCode::kStorageFull, "30")}, {"--retry-for", "0"});
   EXPECT_EQ(result.status, 4);
   EXPECT_THAT(result.err, Not(HasSubstr("may exist")));
 }
 
-TEST_F(SubmitRepeatTest, WhatTheServiceRefusesIsNotAskedTwice) {
+TEST_F(SubmitRepeatTest, DoesNotRepeatARefusedRequest) {
   const ProgramResult result = Submit(
       {Problem(Error(ErrorCode::kIdempotencyConflict, "the key was used for another request"))});
   EXPECT_EQ(result.status, 2);
   EXPECT_EQ(requests_.size(), 1);
 }
 
-TEST_F(SubmitRepeatTest, AServiceThatDoesNotRunIsGivenUpAtOnce) {
+TEST_F(SubmitRepeatTest, GivesUpAtOnceIfNoServiceIsRunning) {
   uint16_t free_port = 0;
   {
     const FakeHttpServer gone([](const FakeHttpRequest&) { return FakeHttpReply{}; });
@@ -117,7 +116,7 @@ TEST_F(SubmitRepeatTest, AServiceThatDoesNotRunIsGivenUpAtOnce) {
   EXPECT_THAT(result.err, Not(HasSubstr("asking again")));
 }
 
-TEST_F(SubmitRepeatTest, AKeyThatCannotBeSentIsRefusedBeforeAnythingIs) {
+TEST_F(SubmitRepeatTest, RefusesAnInvalidKeyBeforeTheUpload) {
   for (const std::string& key :
        {std::string("two words"), std::string("a\nb"), std::string("ü"), std::string(256, 'k')}) {
     const ProgramResult result = Submit({Json(202, JobIn("queued"))}, {"--idempotency-key", key});
@@ -127,7 +126,7 @@ TEST_F(SubmitRepeatTest, AKeyThatCannotBeSentIsRefusedBeforeAnythingIs) {
   }
 }
 
-TEST_F(SubmitRepeatTest, ForceIsPassedOn) {
+TEST_F(SubmitRepeatTest, SendsForce) {
   Submit({Json(202, JobIn("queued"))}, {"--force"});
   EXPECT_EQ(json::parse(requests_.at(0).body).at("force"), true);
 }

@@ -1,4 +1,4 @@
-// `millrace dead`: what it asks for and prints.
+// `millrace dead`: its requests and output.
 
 #include <gmock/gmock.h>
 
@@ -14,7 +14,7 @@ using testing::Not;
 
 class DeadTest : public CommandsTest {};
 
-TEST_F(DeadTest, ListsThePlaceTheInputAndTheWordsOfEachLetter) {
+TEST_F(DeadTest, ListsStageInputAndDetailOfEachLetter) {
   const ProgramResult result = Run({"dead", "ls"}, [](const FakeHttpRequest&) {
     json other = LetterOf("job_02");
     other["stage"] = nullptr;
@@ -31,7 +31,7 @@ TEST_F(DeadTest, ListsThePlaceTheInputAndTheWordsOfEachLetter) {
             "the picture cannot be decoded\n");
 }
 
-TEST_F(DeadTest, ALineOfTheListIsCutToTheTerminal) {
+TEST_F(DeadTest, CutsLinesToTheTerminal) {
   const FakeHttpServer server([](const FakeHttpRequest&) {
     return Json(200, {{"dead_letters", {LetterOf(kJobId)}}, {"next_page_token", ""}});
   });
@@ -40,7 +40,7 @@ TEST_F(DeadTest, ALineOfTheListIsCutToTheTerminal) {
   EXPECT_THAT(result.out, HasSubstr("holiday.mov  the picture cannot be…\n"));
 }
 
-TEST_F(DeadTest, PassesEveryConditionOnAndReadsPageAfterPage) {
+TEST_F(DeadTest, SendsEveryConditionAndReadsAllPages) {
   const ProgramResult result = Run({"dead",        "ls",
                                     "--code",      "corrupt_media",
                                     "--blame",     "media",
@@ -65,10 +65,11 @@ TEST_F(DeadTest, PassesEveryConditionOnAndReadsPageAfterPage) {
             "&signature=00ff&stage=decode&worker=host%20a%2F1");
   EXPECT_THAT(requests_[1].target, HasSubstr("page_size=1&"));
   EXPECT_THAT(requests_[1].target, HasSubstr("&page_token=t%3D1"));
-  EXPECT_EQ(result.err, "millrace: there are more; --limit shows them, --group sums them up\n");
+  EXPECT_EQ(result.err,
+            "millrace: there are more; --limit shows them, --group counts them by kind\n");
 }
 
-TEST_F(DeadTest, ASpanIsCountedBackFromNow) {
+TEST_F(DeadTest, CountsASpanBackFromNow) {
   const auto before = SystemClock().WallNow() - std::chrono::hours(2);
   Run({"dead", "ls", "--since", "2h"}, [](const FakeHttpRequest&) {
     return Json(200, {{"dead_letters", json::array()}, {"next_page_token", ""}});
@@ -81,7 +82,7 @@ TEST_F(DeadTest, ASpanIsCountedBackFromNow) {
   EXPECT_LE(ParseTime(text), after);
 }
 
-TEST_F(DeadTest, GroupsAreOneLineForAllThatFailedAlike) {
+TEST_F(DeadTest, GroupPrintsALineForEachKindOfFailure) {
   const json group = {{"signature", "00112233aabbccdd"},
                       {"signature_text", "corrupt_media in decode of h264: MB # #"},
                       {"code", "corrupt_media"},
@@ -108,7 +109,7 @@ TEST_F(DeadTest, GroupsAreOneLineForAllThatFailedAlike) {
             json({{"groups", {group, group}}}));
 }
 
-TEST_F(DeadTest, WrongConditionsEndWithTwoBeforeAnythingIsAsked) {
+TEST_F(DeadTest, WrongConditionsExitWithTwoBeforeAnyRequest) {
   const auto never = [](const FakeHttpRequest&) { return FakeHttpReply{}; };
   for (const std::vector<std::string>& wrong :
        std::vector<std::vector<std::string>>{{"dead"},
@@ -123,7 +124,7 @@ TEST_F(DeadTest, WrongConditionsEndWithTwoBeforeAnythingIsAsked) {
   }
 }
 
-TEST_F(DeadTest, ShowTellsWhatFailedWhoMustActAndWhatCanBeDone) {
+TEST_F(DeadTest, ShowDescribesTheFailureWhoMustActAndTheNextCommands) {
   const ProgramResult result = Run({"dead", "show", kJobId}, [](const FakeHttpRequest&) {
     return Json(200, WholeLetterOf(kJobId));
   });
@@ -134,7 +135,7 @@ TEST_F(DeadTest, ShowTellsWhatFailedWhoMustActAndWhatCanBeDone) {
       "job_01  dead letter, open\n"
       "  error       the picture cannot be decoded\n"
       "              corrupt_media, blame: media; another try cannot help\n"
-      "  must act    whoever made the file: repair it, or replace it; as it is, it fails again\n"
+      "  must act    whoever made the file: repair or replace it; as it is, it will fail again\n"
       "  where       decode of h264, stream 0, at 1.64 s, byte 31337\n"
       "  ffmpeg      error while decoding MB 3 4?[31m\n"
       "  input       holiday.mov, 1.4 MB, upl_1\n"
@@ -164,15 +165,16 @@ TEST_F(DeadTest, ShowTellsWhatFailedWhoMustActAndWhatCanBeDone) {
       "  millrace dead fetch job_01 && ./job_01/repro.sh\n"
       "\n"
       "What can be done\n"
-      "  millrace dead log job_01                                    what the encoder said\n"
-      "  millrace dead ls --signature 00112233aabbccdd               what else failed like this\n"
+      "  millrace dead log job_01                                    the encoder's log\n"
+      "  millrace dead ls --signature 00112233aabbccdd               the jobs that failed in the "
+      "same way\n"
       "  millrace dead redrive job_01                                try it again, once the cause "
-      "is put right\n"
+      "is mended\n"
       "  millrace dead purge job_01                                  remove its folder; a record "
       "stays\n");
 }
 
-TEST_F(DeadTest, ShowOfALetterWhoseFolderIsGoneTellsWhatIsStillKnown) {
+TEST_F(DeadTest, ShowDescribesALetterWithoutItsFolder) {
   const ProgramResult result = Run({"dead", "show", kJobId}, [](const FakeHttpRequest&) {
     json letter = LetterOf(kJobId);
     letter["state"] = "purged";
@@ -189,7 +191,7 @@ TEST_F(DeadTest, ShowOfALetterWhoseFolderIsGoneTellsWhatIsStillKnown) {
   EXPECT_THAT(result.out, Not(HasSubstr("redrive")));
 }
 
-TEST_F(DeadTest, ShowOfPoisonTellsTheCrashAndTheJobThatFoundItOut) {
+TEST_F(DeadTest, ShowOfPoisonDescribesTheCrashAndNamesTheEarlierJob) {
   const ProgramResult result = Run({"dead", "show", kJobId}, [](const FakeHttpRequest&) {
     json letter = WholeLetterOf(kJobId);
     letter["report"]["error"] = {
@@ -205,7 +207,7 @@ TEST_F(DeadTest, ShowOfPoisonTellsTheCrashAndTheJobThatFoundItOut) {
           {"earlier_job", "job_00"}}}};
     return Json(200, letter);
   });
-  EXPECT_THAT(result.out, HasSubstr("  must act    whoever made the file: it ends encoders"));
+  EXPECT_THAT(result.out, HasSubstr("  must act    whoever made the file: it crashes encoders"));
   EXPECT_THAT(result.out,
               HasSubstr("  the crash   the encoder was ended by SIGSEGV; encoder_crashed\n"));
   EXPECT_THAT(result.out, HasSubstr("  where       transcoding, after 3.50 s of media\n"
@@ -213,7 +215,7 @@ TEST_F(DeadTest, ShowOfPoisonTellsTheCrashAndTheJobThatFoundItOut) {
   EXPECT_THAT(result.out, HasSubstr("  known from  job_00  (millrace dead show job_00)\n"));
 }
 
-TEST_F(DeadTest, AJobThatIsNotDeadEndsWithThree) {
+TEST_F(DeadTest, AJobThatIsNotDeadExitsWithThree) {
   for (const char* command : {"show", "log", "fetch", "input"}) {
     const ProgramResult result =
         Run({"dead", command, "job_x"}, [](const FakeHttpRequest&) { return NoLetter(); });
@@ -222,7 +224,7 @@ TEST_F(DeadTest, AJobThatIsNotDeadEndsWithThree) {
   }
 }
 
-TEST_F(DeadTest, LogIsPassedOnAsItIsButNeverSteersATerminal) {
+TEST_F(DeadTest, LogIsUnchangedButPrintableOnATerminal) {
   const auto answer = [](const FakeHttpRequest&) {
     return FakeHttpReply{200, "one\x1b[31m\n\ttwo", {}};
   };
@@ -235,7 +237,7 @@ TEST_F(DeadTest, LogIsPassedOnAsItIsButNeverSteersATerminal) {
             "one?[31m\n two\n");
 }
 
-TEST_F(DeadTest, HelpShowsAUsualRound) {
+TEST_F(DeadTest, HelpShowsTheUsualCommands) {
   const ProgramResult result = RunMillrace({"dead", "--help"});
   EXPECT_EQ(result.status, 0);
   for (const char* line : {"millrace dead ls --group", "repro.sh", "--canary --wait", "purge"}) {
@@ -244,7 +246,7 @@ TEST_F(DeadTest, HelpShowsAUsualRound) {
   EXPECT_THAT(RunMillrace({"dead", "redrive", "--help"}).out, HasSubstr("RFC 7396"));
 }
 
-TEST_F(DeadTest, ShowAndWatchOfADeadJobTellHowToLookFurther) {
+TEST_F(DeadTest, ShowAndWatchOfADeadJobNameTheNextCommand) {
   json job = JobIn("dead");
   job["error"] = ProblemJson(Error(ErrorCode::kCorruptMedia, "the picture cannot be decoded"));
   job["error"]["context"] = {{"stage", "decode"},
@@ -258,8 +260,7 @@ TEST_F(DeadTest, ShowAndWatchOfADeadJobTellHowToLookFurther) {
     EXPECT_THAT(result.out, HasSubstr("  where       decode of h264, stream 0, at 1:23\n"
                                       "  ffmpeg      no frame!\n"))
         << command;
-    EXPECT_THAT(result.out, HasSubstr("  look further with: millrace dead show job_01\n"))
-        << command;
+    EXPECT_THAT(result.out, HasSubstr("  for more: millrace dead show job_01\n")) << command;
   }
 }
 

@@ -1,4 +1,4 @@
-// `millrace dead fetch` and `millrace dead input`: what is on disk afterwards.
+// `millrace dead fetch` and `millrace dead input`: the files that they write.
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
@@ -44,7 +44,7 @@ class DeadFetchTest : public CommandsTest {
   const std::filesystem::path folder_ = dir_.path() / "out";
 };
 
-TEST_F(DeadFetchTest, FetchBringsTheWholeFolderWithAScriptThatCanBeRun) {
+TEST_F(DeadFetchTest, FetchDownloadsTheFolderWithAnExecutableScript) {
   const ProgramResult result = Run({"dead", "fetch", kJobId, folder_.string()}, FolderOf);
   EXPECT_EQ(result.status, 0) << result.err;
   EXPECT_THAT(NamesIn(folder_), ElementsAre("input", "log-9.txt", "report.json", "repro.sh"));
@@ -59,7 +59,7 @@ TEST_F(DeadFetchTest, FetchBringsTheWholeFolderWithAScriptThatCanBeRun) {
   EXPECT_THAT(result.out, HasSubstr((folder_ / "repro.sh").string() + "\n"));
 }
 
-TEST_F(DeadFetchTest, FetchBringsAnInputOfTheLibraryToo) {
+TEST_F(DeadFetchTest, FetchDownloadsAnInputOfTheLibraryToo) {
   bool is_there = true;
   const auto answer = [&is_there](const FakeHttpRequest& request) {
     if (request.target.ends_with("/job_01/input")) {
@@ -81,7 +81,7 @@ TEST_F(DeadFetchTest, FetchBringsAnInputOfTheLibraryToo) {
   EXPECT_THAT(NamesIn(folder_), ElementsAre("log-9.txt", "report.json", "repro.sh"));
 }
 
-TEST_F(DeadFetchTest, FetchLeavesNoScriptWithoutWhatItNeeds) {
+TEST_F(DeadFetchTest, FetchWritesTheScriptLast) {
   const ProgramResult result =
       Run({"dead", "fetch", kJobId, folder_.string()}, [](const FakeHttpRequest& request) {
         FakeHttpReply reply = FolderOf(request);
@@ -92,7 +92,7 @@ TEST_F(DeadFetchTest, FetchLeavesNoScriptWithoutWhatItNeeds) {
   EXPECT_THAT(NamesIn(folder_), ElementsAre("input"));
 }
 
-TEST_F(DeadFetchTest, FetchThatIsKilledLeavesNoPiecesBehind) {
+TEST_F(DeadFetchTest, AKilledFetchLeavesNoPartialFiles) {
   {
     const UniqueFd nameless(open(dir_.path().c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600));
     if (!nameless) GTEST_SKIP() << "this file system has no files without a name";
@@ -139,7 +139,7 @@ TEST_F(DeadFetchTest, FetchNeverWritesOutsideItsFolder) {
   }
 }
 
-TEST_F(DeadFetchTest, FetchOfAFolderThatIsGoneEndsWithThree) {
+TEST_F(DeadFetchTest, FetchOfARemovedFolderExitsWithThree) {
   const ProgramResult result =
       Run({"dead", "fetch", kJobId, folder_.string()}, [](const FakeHttpRequest&) {
         json letter = LetterOf(kJobId);
@@ -151,7 +151,7 @@ TEST_F(DeadFetchTest, FetchOfAFolderThatIsGoneEndsWithThree) {
   EXPECT_EQ(result.err, "millrace: the folder of dead letter job_01 is gone: it is purged\n");
 }
 
-TEST_F(DeadFetchTest, FetchOfAnOpenLetterWithoutAFolderSaysThatItIsMissing) {
+TEST_F(DeadFetchTest, FetchReportsAMissingFolderOfAnOpenLetter) {
   const ProgramResult result =
       Run({"dead", "fetch", kJobId, folder_.string()}, [](const FakeHttpRequest&) {
         json letter = LetterOf(kJobId);
@@ -163,7 +163,7 @@ TEST_F(DeadFetchTest, FetchOfAnOpenLetterWithoutAFolderSaysThatItIsMissing) {
             "millrace: dead letter job_01 is open, but the service does not find its folder\n");
 }
 
-TEST_F(DeadFetchTest, InputWritesTheFailingFileAloneOrToStandardOutput) {
+TEST_F(DeadFetchTest, InputWritesTheFailingFileToAFileOrStandardOutput) {
   const auto answer = [](const FakeHttpRequest& request) {
     EXPECT_EQ(request.target, "/v1/dead-letters/job_01/input");
     return FakeHttpReply{200, std::string("by\0tes", 6), {}};
@@ -174,7 +174,7 @@ TEST_F(DeadFetchTest, InputWritesTheFailingFileAloneOrToStandardOutput) {
   EXPECT_EQ(Run({"dead", "input", kJobId, "-"}, answer).out, std::string("by\0tes", 6));
 }
 
-TEST_F(DeadFetchTest, LeavesFilesAloneWhoseNamesLookLikePieces) {
+TEST_F(DeadFetchTest, KeepsFilesWithNamesLikePartialFiles) {
   std::filesystem::create_directories(folder_);
   std::ofstream(folder_ / "input.part") << "mine";
   EXPECT_EQ(Run({"dead", "fetch", kJobId, folder_.string()}, FolderOf).status, 0);
@@ -185,7 +185,7 @@ TEST_F(DeadFetchTest, LeavesFilesAloneWhoseNamesLookLikePieces) {
 
 class DeadInputTest : public DeadFetchTest {
  protected:
-  // In a folder of its own, of a letter whose input had this name.
+  // Runs the command in an empty folder, for a letter whose input had this name.
   ProgramResult RunHere(const json& input_name) {
     const FakeHttpServer server([&input_name](const FakeHttpRequest& request) {
       if (request.target.ends_with("/input")) return FakeHttpReply{200, "bytes", {}};
@@ -201,7 +201,7 @@ class DeadInputTest : public DeadFetchTest {
   }
 };
 
-TEST_F(DeadInputTest, TakesTheInputsOwnNameWithoutWhatWouldMakeItDangerous) {
+TEST_F(DeadInputTest, UsesASafeFormOfTheInputsOwnName) {
   const std::vector<std::pair<json, std::string>> cases = {
       {"holiday.mov", "holiday.mov"},  {".bashrc", "_bashrc"}, {"../up.mp4", "_._up.mp4"},
       {"a\x1b[31m.mp4", "a_[31m.mp4"}, {nullptr, "input"},     {"", "input"}};
@@ -214,7 +214,7 @@ TEST_F(DeadInputTest, TakesTheInputsOwnNameWithoutWhatWouldMakeItDangerous) {
   }
 }
 
-TEST_F(DeadInputTest, LeavesAFileAloneThatIsThereAlready) {
+TEST_F(DeadInputTest, DoesNotReplaceAnExistingFile) {
   std::filesystem::create_directories(folder_);
   for (const json& input_name : {json("holiday.mov"), json(nullptr)}) {
     const std::string name = input_name.is_null() ? "input" : "holiday.mov";
@@ -226,7 +226,7 @@ TEST_F(DeadInputTest, LeavesAFileAloneThatIsThereAlready) {
   }
 }
 
-TEST(PartialFile, NeverReplacesWhatCameMeanwhileIfItMustNot) {
+TEST(PartialFile, DoesNotReplaceAFileThatAppearsMeanwhile) {
   const TempDir dir;
   const std::filesystem::path target = dir.path() / "clip.mp4";
   {
@@ -243,7 +243,7 @@ TEST(PartialFile, NeverReplacesWhatCameMeanwhileIfItMustNot) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(dir.path()), {}), 1);
 }
 
-TEST(PartialFile, TakesNamesAsLongAsTheyMayBe) {
+TEST(PartialFile, AcceptsTheLongestFileNames) {
   const TempDir dir;
   const std::filesystem::path target = dir.path() / std::string(255, 'n');
   PartialFile partial(target);

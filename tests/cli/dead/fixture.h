@@ -27,7 +27,7 @@ inline json LetterOf(const std::string& job) {
           {"worker", "host-a/1"}};
 }
 
-// The same with its report and files, as GET /v1/dead-letters/{job} answers it.
+// A letter with report and files, as GET /v1/dead-letters/{job} answers it.
 inline json WholeLetterOf(const std::string& job) {
   json letter = LetterOf(job);
   letter["report"] = {

@@ -25,7 +25,7 @@ std::string LastPart(const std::string& target) { return target.substr(target.rf
 
 class RedriveTest : public CommandsTest {
  protected:
-  // A queue with these open letters, whose jobs succeed in generation 3 but for job_bad.
+  // Serves a queue with these open letters. Their jobs succeed in generation 3, except job_bad.
   static FakeHttpReply Queue(const FakeHttpRequest& request, const std::vector<std::string>& ids) {
     const std::string& target = request.target;
     if (target == "/v1/dead-letters/redrive") return Many(json::parse(request.body), ids);
@@ -64,7 +64,7 @@ class RedriveTest : public CommandsTest {
   }
 };
 
-TEST_F(RedriveTest, AJobIsRedrivenOutOfTheGenerationInWhichItIsDead) {
+TEST_F(RedriveTest, RedriveNamesTheDeadGeneration) {
   const ProgramResult result =
       RunOn({kJobId}, {"dead", "redrive", kJobId, "--spec", R"({"clip":null})"});
   EXPECT_EQ(result.status, 0) << result.err;
@@ -75,7 +75,7 @@ TEST_F(RedriveTest, AJobIsRedrivenOutOfTheGenerationInWhichItIsDead) {
   EXPECT_EQ(requests_[1].body, R"({"generation":2,"spec":{"clip":null}})");
 }
 
-TEST_F(RedriveTest, AJobThatIsNotDeadAnyMoreIsLeftAlone) {
+TEST_F(RedriveTest, DoesNotRedriveAClosedLetter) {
   const ProgramResult result = Run({"dead", "redrive", kJobId}, [](const FakeHttpRequest&) {
     json letter = WholeLetterOf(kJobId);
     letter["state"] = "redriven";
@@ -86,7 +86,7 @@ TEST_F(RedriveTest, AJobThatIsNotDeadAnyMoreIsLeftAlone) {
   EXPECT_EQ(result.err, "millrace: the dead letter of job job_01 has left the queue: redriven\n");
 }
 
-TEST_F(RedriveTest, ALostAnswerIsAskedForAgain) {
+TEST_F(RedriveTest, RepeatsARequestWhoseAnswerIsLost) {
   int posts = 0;
   const ProgramResult result =
       Run({"dead", "redrive", kJobId}, [&posts](const FakeHttpRequest& request) {
@@ -98,7 +98,7 @@ TEST_F(RedriveTest, ALostAnswerIsAskedForAgain) {
   EXPECT_EQ(result.out, "job_01 queued, generation 3\n");
 }
 
-TEST_F(RedriveTest, TheSpecMayComeFromAFileAndMustBeAnObject) {
+TEST_F(RedriveTest, ReadsTheSpecFromAFileAndRefusesOtherJson) {
   const std::string file = MakeFile("patch.json", R"({"clip": {"start_seconds": 2}})");
   EXPECT_EQ(RunOn({kJobId}, {"dead", "redrive", kJobId, "--spec", "@" + file}).status, 0);
   EXPECT_EQ(json::parse(requests_.at(1).body).at("spec"), json({{"clip", {{"start_seconds", 2}}}}));
@@ -109,7 +109,7 @@ TEST_F(RedriveTest, TheSpecMayComeFromAFileAndMustBeAnObject) {
   }
 }
 
-TEST_F(RedriveTest, OneThatCannotBeRedrivenDoesNotKeepTheOthersBack) {
+TEST_F(RedriveTest, RedrivesTheOthersAfterOneRefusal) {
   const ProgramResult result =
       Run({"dead", "redrive", "job_x", kJobId}, [](const FakeHttpRequest& request) {
         if (request.target.ends_with("job_x")) {
@@ -122,7 +122,7 @@ TEST_F(RedriveTest, OneThatCannotBeRedrivenDoesNotKeepTheOthersBack) {
   EXPECT_EQ(result.err, "millrace: there is no job job_x (dead_letter_not_found)\n");
 }
 
-TEST_F(RedriveTest, WhatWasDoneBeforeTheServiceWentAwayIsToldInJsonToo) {
+TEST_F(RedriveTest, PrintsWhatWasRedrivenBeforeTheServiceFailed) {
   const auto answer = [](const FakeHttpRequest& request) {
     if (!request.target.ends_with("job_02") && !request.target.ends_with("job_02/redrive")) {
       if (request.method == "DELETE") return FakeHttpReply{204, "", {}};
@@ -149,17 +149,17 @@ TEST_F(RedriveTest, WhatWasDoneBeforeTheServiceWentAwayIsToldInJsonToo) {
   EXPECT_EQ(json::parse(purged.out), json({{"purged", {"job_01"}}}));
 }
 
-TEST_F(RedriveTest, WithWaitTellsHowTheyEnded) {
+TEST_F(RedriveTest, WaitPrintsHowTheJobsEnded) {
   const ProgramResult result = RunOn({}, {"dead", "redrive", "job_01", "job_bad", "--wait"});
   EXPECT_EQ(result.status, 1);
   EXPECT_EQ(result.out,
-            "job_bad (a.mp4) could not be done: it is still damaged\n"
+            "job_bad (a.mp4) failed: it is still damaged\n"
             "  reason      corrupt_media, blame: media; another try cannot help\n"
-            "  look further with: millrace dead show job_bad\n"
+            "  for more: millrace dead show job_bad\n"
             "1 of 2 succeeded\n");
 }
 
-TEST_F(RedriveTest, WithoutJobsOrConditionsOrWithBothItEndsWithTwo) {
+TEST_F(RedriveTest, JobsAndConditionsTogetherOrNeitherExitWithTwo) {
   for (const std::vector<std::string>& wrong :
        std::vector<std::vector<std::string>>{{},
                                              {kJobId, "--all"},
@@ -174,15 +174,16 @@ TEST_F(RedriveTest, WithoutJobsOrConditionsOrWithBothItEndsWithTwo) {
   }
 }
 
-TEST_F(RedriveTest, WithoutATerminalManyAreRefusedUntilSomebodySaysYes) {
+TEST_F(RedriveTest, WithoutATerminalManyNeedYes) {
   const ProgramResult result = RunOn({kJobId}, {"dead", "redrive", "--all"});
   EXPECT_EQ(result.status, 2);
   EXPECT_TRUE(requests_.empty());
   EXPECT_EQ(result.err,
-            "millrace: nobody can be asked here: look with --dry-run, then say --yes to redrive\n");
+            "millrace: this needs a terminal to confirm; count with --dry-run, then add --yes to "
+            "redrive\n");
 }
 
-TEST_F(RedriveTest, ADryRunCountsAndDoesNothing) {
+TEST_F(RedriveTest, DryRunOnlyCounts) {
   const ProgramResult result =
       RunOn({"job_01", "job_02"}, {"dead", "redrive", "--code", "stalled", "--dry-run"});
   EXPECT_EQ(result.status, 0);
@@ -191,7 +192,7 @@ TEST_F(RedriveTest, ADryRunCountsAndDoesNothing) {
   EXPECT_EQ(requests_[0].body, R"({"dry_run":true,"filter":{"code":"stalled"}})");
 }
 
-TEST_F(RedriveTest, ManyAreCountedFirstAndRedrivenUnderAKey) {
+TEST_F(RedriveTest, ManyAreCountedFirstAndRedrivenUnderOneKey) {
   const ProgramResult result =
       RunOn({"job_01", "job_02"}, {"dead", "redrive", "--signature", "00ff", "--yes"});
   EXPECT_EQ(result.status, 0);
@@ -201,14 +202,14 @@ TEST_F(RedriveTest, ManyAreCountedFirstAndRedrivenUnderAKey) {
   EXPECT_THAT(requests_[1].headers["idempotency-key"], MatchesRegex("\"key_[0-9a-f]{32}\""));
 }
 
-TEST_F(RedriveTest, NothingToRedriveIsNoFailure) {
+TEST_F(RedriveTest, NothingToRedriveIsASuccess) {
   const ProgramResult result = RunOn({}, {"dead", "redrive", "--all", "--yes"});
   EXPECT_EQ(result.status, 0);
   EXPECT_EQ(result.out, "0 dead letters to redrive\n");
   EXPECT_EQ(requests_.size(), 1);
 }
 
-TEST_F(RedriveTest, OnATerminalItSaysHowManyAndAsks) {
+TEST_F(RedriveTest, OnATerminalItCountsAndAsks) {
   const FakeHttpServer server([](const FakeHttpRequest& request) {
     return Queue(request, {"job_01", "job_02"});
   });
@@ -225,14 +226,14 @@ TEST_F(RedriveTest, OnATerminalItSaysHowManyAndAsks) {
   EXPECT_EQ(server.requests().size(), 3);
 }
 
-TEST_F(RedriveTest, ACanaryIsFollowedAndThenTheOthers) {
+TEST_F(RedriveTest, FollowsTheCanaryAndThenTheOthers) {
   const ProgramResult result = RunOn({"job_01", "job_02", "job_bad"},
                                      {"dead", "redrive", "--all", "--canary", "--wait", "--yes"});
   EXPECT_EQ(result.status, 1);
   EXPECT_THAT(result.err, HasSubstr("1 of 3 dead letters redriven, as a canary: job_01; the others "
                                     "follow if it succeeds (rdr_1)\n"));
   EXPECT_THAT(result.err, HasSubstr("the canary succeeded; the others are redriven\n"));
-  EXPECT_THAT(result.out, HasSubstr("job_bad (a.mp4) could not be done: it is still damaged\n"));
+  EXPECT_THAT(result.out, HasSubstr("job_bad (a.mp4) failed: it is still damaged\n"));
   EXPECT_THAT(result.out, HasSubstr("2 of 3 succeeded\n"));
 }
 
@@ -255,7 +256,7 @@ TEST_F(RedriveTest, ACanaryThatDiesLeavesTheOthersInTheQueue) {
   EXPECT_EQ(reply.at("jobs")[0].at("id"), "job_bad");
 }
 
-TEST_F(RedriveTest, MoreJobsThanFitTheScreenAreWaitedForBehindOneLine) {
+TEST_F(RedriveTest, ShowsManyJobsInOneLine) {
   std::vector<std::string> ids;
   for (int i = 10; i < 40; ++i) ids.push_back("job_" + std::to_string(i));
   const ProgramResult result = RunOn(ids, {"dead", "redrive", "--all", "--wait", "--yes"});
@@ -266,7 +267,7 @@ TEST_F(RedriveTest, MoreJobsThanFitTheScreenAreWaitedForBehindOneLine) {
 
 class PurgeTest : public CommandsTest {
  protected:
-  // A queue in which the dry run finds `found` letters, and the purge `there`.
+  // Serves a queue in which the dry run finds `found` letters, and the purge `there`.
   ProgramResult Purge(std::vector<std::string> arguments, int found, int there) {
     return Run(std::move(arguments), [found, there](const FakeHttpRequest& request) {
       const json body = json::parse(request.body, nullptr, false);
@@ -279,7 +280,7 @@ class PurgeTest : public CommandsTest {
   }
 };
 
-TEST_F(PurgeTest, JobsArePurgedByName) {
+TEST_F(PurgeTest, PurgesJobsByName) {
   const ProgramResult result = Purge({"dead", "purge", "job_01", "job_02"}, 0, 0);
   EXPECT_EQ(result.status, 0) << result.err;
   EXPECT_EQ(result.out, "job_01 purged\njob_02 purged\n");
@@ -288,7 +289,7 @@ TEST_F(PurgeTest, JobsArePurgedByName) {
   EXPECT_EQ(requests_[0].target, "/v1/dead-letters/job_01");
 }
 
-TEST_F(PurgeTest, ManyAreCountedFirstAndOnlyThatManyArePurged) {
+TEST_F(PurgeTest, PurgesOnlyTheCountedNumber) {
   const ProgramResult result = Purge({"dead", "purge", "--code", "stalled", "--yes"}, 3, 3);
   EXPECT_EQ(result.status, 0) << result.err;
   EXPECT_EQ(result.out, "3 dead letters purged\n");
@@ -299,7 +300,7 @@ TEST_F(PurgeTest, ManyAreCountedFirstAndOnlyThatManyArePurged) {
   EXPECT_THAT(requests_[1].headers["idempotency-key"], MatchesRegex("\"key_[0-9a-f]{32}\""));
 }
 
-TEST_F(PurgeTest, AQueueThatChangesMeanwhileIsLeftAlone) {
+TEST_F(PurgeTest, PurgesNothingIfTheQueueHasChanged) {
   const ProgramResult result = Purge({"dead", "purge", "--all", "--yes"}, 3, 4);
   EXPECT_EQ(result.status, 1);
   EXPECT_EQ(result.out, "");
@@ -309,14 +310,14 @@ TEST_F(PurgeTest, AQueueThatChangesMeanwhileIsLeftAlone) {
       "be purged\n");
 }
 
-TEST_F(PurgeTest, AfterALostAnswerItDoesNotClaimThatNothingWasPurged) {
+TEST_F(PurgeTest, ALostAnswerMayHavePurgedAndTheErrorSaysSo) {
   int there = 3;
   bool lost = false;
   const ProgramResult result =
       Run({"dead", "purge", "--all", "--yes"}, [&](const FakeHttpRequest& request) {
         const json body = json::parse(request.body);
         if (body.value("dry_run", false)) return Json(200, {{"count", there}});
-        // It purges, its answer is lost, and it has forgotten all of it when it is asked again.
+        // Purge, lose the answer, and have nothing left to purge for the repeated request.
         if (!std::exchange(lost, true)) {
           there = 0;
           return FakeHttpReply{0, "", {}};
@@ -332,20 +333,20 @@ TEST_F(PurgeTest, AfterALostAnswerItDoesNotClaimThatNothingWasPurged) {
   EXPECT_THAT(result.err, testing::Not(HasSubstr("nothing was purged")));
 }
 
-TEST_F(PurgeTest, ADryRunOnlyCounts) {
+TEST_F(PurgeTest, DryRunOnlyCounts) {
   const ProgramResult result = Purge({"dead", "purge", "--all", "--dry-run", "--json"}, 1, 1);
   EXPECT_EQ(result.status, 0);
   EXPECT_EQ(json::parse(result.out), json({{"count", 1}}));
   EXPECT_EQ(requests_.size(), 1);
 }
 
-TEST_F(PurgeTest, WithoutATerminalNothingIsAskedOfTheService) {
+TEST_F(PurgeTest, WithoutATerminalNothingIsSentToTheService) {
   const ProgramResult result = Purge({"dead", "purge", "--all"}, 1, 1);
   EXPECT_EQ(result.status, 2);
   EXPECT_TRUE(requests_.empty());
 }
 
-TEST_F(PurgeTest, OnATerminalOnlyYesIsYes) {
+TEST_F(PurgeTest, OnATerminalOnlyYesConfirms) {
   const FakeHttpServer server([](const FakeHttpRequest&) { return Json(200, {{"count", 2}}); });
   const ProgramResult result = RunOnTerminal(
       {"dead", "purge", "--all", "--url", server.url()},

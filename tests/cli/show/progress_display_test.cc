@@ -37,7 +37,7 @@ std::string ContentOf(std::FILE* file) {
   return content;
 }
 
-// A terminal of a given size; what is written to it can be read back.
+// A terminal of a given size, whose screen can be read back.
 class PseudoTerminal {
  public:
   PseudoTerminal(unsigned short columns, unsigned short rows)
@@ -66,7 +66,7 @@ class PseudoTerminal {
   Stream screen_;
 };
 
-TEST(ProgressDisplay, PrintsALineForEachPhaseAndTenPercentWhereThereIsNoTerminal) {
+TEST(ProgressDisplay, PrintsALineForEachPhaseAndTenPercentWithoutATerminal) {
   const Stream file(std::tmpfile(), &std::fclose);
   ASSERT_EQ(ProgressDisplay::KindFor(file.get()), ProgressDisplay::Kind::kLines);
   ProgressDisplay display(file.get(), ProgressDisplay::Kind::kLines, 1);
@@ -92,7 +92,7 @@ TEST(ProgressDisplay, DrawsABarForEachJobInItsPlace) {
   EXPECT_THAT(terminal.Read(), testing::StartsWith("\033[2A\r\033[K"));
 }
 
-TEST(ProgressDisplay, StaysWithinALowScreen) {
+TEST(ProgressDisplay, FitsALowScreen) {
   PseudoTerminal terminal(60, 6);
   ProgressDisplay display(terminal.screen(), ProgressDisplay::Kind::kBars, 9);
   std::string frame;
@@ -105,7 +105,7 @@ TEST(ProgressDisplay, StaysWithinALowScreen) {
   EXPECT_THAT(frame, Not(HasSubstr("file-4")));
 }
 
-TEST(ProgressDisplay, SaysNothingTwice) {
+TEST(ProgressDisplay, DoesNotRepeatItself) {
   const Stream file(std::tmpfile(), &std::fclose);
   ProgressDisplay display(file.get(), ProgressDisplay::Kind::kBars, 1);
   display.Update(0, Row("a", 5));

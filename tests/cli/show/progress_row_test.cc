@@ -26,7 +26,7 @@ json RunningJob() {
             {"queue_position", nullptr}}}};
 }
 
-TEST(ProgressRow, ShowsWhatARunningJobDoes) {
+TEST(ProgressRow, ShowsPhaseAndRatesOfARunningJob) {
   EXPECT_EQ(
       RenderBar(RowOf(RunningJob()), 120),
       "holiday.mp4                  [=========>            ]  42%  transcoding  eta 0:17  3.5x  "
@@ -42,7 +42,7 @@ TEST(ProgressRow, ShowsThePlaceInTheQueue) {
   EXPECT_THAT(RenderBar(RowOf(job), 100), HasSubstr("  0%  queued  #3 in the queue"));
 }
 
-TEST(ProgressRow, ShowsAnEndWithoutRates) {
+TEST(ProgressRow, ShowsNoRatesOfAnEndedJob) {
   json job = RunningJob();
   job["state"] = "succeeded";
   job["progress"]["percent"] = 100;
@@ -56,7 +56,7 @@ TEST(ProgressRow, ShowsAnEndWithoutRates) {
   }
 }
 
-TEST(ProgressRow, LeavesOutWholeFactsWhereThereIsNoRoom) {
+TEST(ProgressRow, LeavesOutFactsThatDoNotFit) {
   const std::string line = RenderBar(RowOf(RunningJob()), 60);
   EXPECT_THAT(line, HasSubstr("42%  transcoding"));
   EXPECT_THAT(line, Not(HasSubstr("fps")));
@@ -71,19 +71,19 @@ TEST(ProgressRow, NeverIsWiderThanTheTerminal) {
   }
 }
 
-TEST(ProgressRow, KeepsTheTerminalSafeFromNames) {
+TEST(ProgressRow, MakesNamesPrintable) {
   json job = RunningJob();
   job["input"]["name"] = "a\033[31m\n.mp4";
   EXPECT_EQ(RowOf(job).label, "a?[31m?.mp4");
 }
 
-TEST(ProgressRow, FallsBackToTheIdWithoutAName) {
+TEST(ProgressRow, ShowsTheIdOfAJobWithoutAName) {
   json job = RunningJob();
   job["input"].erase("name");
   EXPECT_EQ(RowOf(job).label, "job_1");
 }
 
-TEST(ProgressRow, CountsAnUpload) {
+TEST(ProgressRow, ShowsTheBytesOfAnUpload) {
   EXPECT_EQ(RenderPlain(UploadRow("a.mp4", 2'500'000, 10'000'000)),
             "a.mp4: 25% uploading 2.5 MB of 10.0 MB");
   EXPECT_EQ(RenderPlain(UploadRow("stdin", 2'500'000, std::nullopt)), "stdin: 0% uploading 2.5 MB");

@@ -21,7 +21,7 @@ json WorkerWith(const std::string& breaker) {
           {"tasks", json::array()}};
 }
 
-TEST(WorkersTable, SaysWhichWorkersAreGivenNothing) {
+TEST(WorkersTable, ShowsOpenBreakers) {
   EXPECT_THAT(WorkersTable(json::array({WorkerWith("open")})), HasSubstr("idle, breaker open"));
   EXPECT_THAT(WorkersTable(json::array({WorkerWith("half_open")})),
               HasSubstr("idle, breaker half-open"));

@@ -7,15 +7,15 @@
 
 namespace millrace::cli {
 
-// What somebody at a terminal does and sees.
+// A conversation at a terminal.
 struct TerminalSession {
   int columns = 80;
-  std::string prompt;  // when this is on the screen…
-  std::string answer;  // …this is typed, and Enter; empty: nothing is
+  std::string prompt;  // the text to wait for
+  std::string answer;  // typed then, with Enter; empty: nothing is typed
 };
 
-// Runs `millrace` to its end on a terminal of its own. All that was on the screen is in `out`,
-// lines ended as in a file. Throws std::runtime_error if it takes too long.
+// Runs `millrace` to its end on a terminal of its own. Returns everything that was on the screen in
+// `out`, with the line ends of a file. Throws std::runtime_error if it takes too long.
 ProgramResult RunOnTerminal(std::vector<std::string> arguments, const TerminalSession& session);
 
 }  // namespace millrace::cli

@@ -30,7 +30,7 @@ DownloadedFile Mp4(double seconds) {
           "web.mp4"};
 }
 
-TEST(DemoCheck, AcceptsWhatIsAsTheInput) {
+TEST(DemoCheck, AcceptsOutputsThatMatchTheInput) {
   EXPECT_THAT(CheckDownloads(Job({kVideo, kAudio}, 10), {Mp4(10.04)}), IsEmpty());
 }
 
@@ -62,7 +62,7 @@ TEST(DemoCheck, FindsEmptyAndOversizedFiles) {
               ElementsAre("web.mp4 is empty", HasSubstr("1280x1080")));
 }
 
-TEST(DemoCheck, MakesSoundOnlyOfWhatHasNoPicture) {
+TEST(DemoCheck, EncodesOnlySoundWithoutAPicture) {
   EXPECT_EQ(DemoOutputs({{"streams", {kCover, kAudio}}}),
             json({{{"name", "audio"}, {"preset", "audio-aac"}}}));
   EXPECT_EQ(DemoOutputs({{"streams", {kVideo}}}).size(), 2);

@@ -23,7 +23,7 @@ class RestartPolicyTest : public testing::Test {
                          .good_run = milliseconds(30'000)}};
 };
 
-TEST_F(RestartPolicyTest, WaitsTwiceAsLongEachTimeUpToACeiling) {
+TEST_F(RestartPolicyTest, DoublesTheWaitUpToACeiling) {
   EXPECT_EQ(RunFor(milliseconds(5)), milliseconds(100));
   EXPECT_EQ(RunFor(milliseconds(5)), milliseconds(200));
   EXPECT_EQ(RunFor(milliseconds(5)), milliseconds(400));
@@ -33,7 +33,7 @@ TEST_F(RestartPolicyTest, WaitsTwiceAsLongEachTimeUpToACeiling) {
   EXPECT_EQ(policy_.ends_in_a_row(), 6);
 }
 
-TEST_F(RestartPolicyTest, ForgetsEarlierEndsAfterAGoodRun) {
+TEST_F(RestartPolicyTest, StartsAnewAfterAGoodRun) {
   RunFor(milliseconds(5));
   RunFor(milliseconds(29'999));
   EXPECT_EQ(policy_.ends_in_a_row(), 2);

@@ -12,8 +12,8 @@
 
 namespace millrace::cli {
 
-// A program that a test has started, with its two output streams. Killed by the destructor. Owned
-// and used by the test's thread. Waiting longer than the deadline throws std::runtime_error.
+// A program started by a test, with its two output streams. The destructor kills it. Owned and used
+// by the test's thread. Every wait throws std::runtime_error after a deadline.
 class RunningProgram {
  public:
   RunningProgram(const std::filesystem::path& program, std::vector<std::string> arguments);
@@ -21,14 +21,14 @@ class RunningProgram {
   RunningProgram(const RunningProgram&) = delete;
   RunningProgram& operator=(const RunningProgram&) = delete;
 
-  // Reads on until a line of standard output or error contains `text`; returns that line.
+  // Reads until a line of standard output or error contains `text`; returns that line.
   std::string WaitForLine(const std::string& text);
   void Signal(int number) const;
   // Reads both streams to their end; returns the exit status, or minus the signal that ended it.
   int WaitForEnd();
 
   pid_t pid() const { return pid_; }
-  // All that has been read so far.
+  // Everything read so far.
   const std::string& out() const { return out_; }
   const std::string& err() const { return err_; }
 
@@ -54,7 +54,7 @@ struct ProgramResult {
 
 // Runs `millrace` to its end.
 ProgramResult RunMillrace(std::vector<std::string> arguments);
-// Where the build has put it.
+// The path of the built program.
 std::filesystem::path MillraceProgram();
 
 }  // namespace millrace::cli

@@ -1,4 +1,4 @@
-// `millrace up` with programs that are only stand-ins (tests/fakes/fake_service_program.cc).
+// `millrace up` with fake programs (tests/fakes/fake_service_program.cc).
 
 #include "cli/up/up.h"
 
@@ -65,7 +65,7 @@ class UpTest : public testing::Test {
   TempDir dir_;
 };
 
-// Whether a process that need not be a child of ours ends before a deadline.
+// Returns whether a process, ours or not, ends before a deadline.
 bool Ends(pid_t pid) {
   const UniqueFd process(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
   if (!process) return errno == ESRCH;
@@ -75,7 +75,7 @@ bool Ends(pid_t pid) {
 
 bool IsThere(pid_t pid) { return kill(pid, 0) == 0; }
 
-TEST_F(UpTest, SaysWhereTheServiceIsAndStopsWorkersThenApiThenBroker) {
+TEST_F(UpTest, PrintsTheUrlAndStopsWorkersThenApiThenBroker) {
   RunningProgram up(MillraceProgram(), Arguments());
   EXPECT_THAT(up.WaitForLine("ready"), HasSubstr("http://127.0.0.1:"));
   up.Signal(SIGTERM);
@@ -84,7 +84,7 @@ TEST_F(UpTest, SaysWhereTheServiceIsAndStopsWorkersThenApiThenBroker) {
                                               "millrace-broker"));
 }
 
-TEST_F(UpTest, StartsAProgramAgainThatWasKilled) {
+TEST_F(UpTest, RestartsAKilledProgram) {
   RunningProgram up(MillraceProgram(), Arguments({"--workers", "1"}));
   const pid_t broker = PidIn(up.WaitForLine("broker started"));
   const pid_t api = PidIn(up.WaitForLine("api started"));
@@ -112,7 +112,7 @@ TEST_F(UpTest, RefusesADataFolderThatIsInUse) {
                                     std::to_string(first.pid()) + ")"));
 }
 
-TEST_F(UpTest, RefusesAPortThatIsTaken) {
+TEST_F(UpTest, RefusesAPortInUse) {
   const FakeHttpServer other([](const FakeHttpRequest&) { return FakeHttpReply{}; });
   const ProgramResult result = RunMillrace(Arguments({"--port", std::to_string(other.port())}));
   EXPECT_EQ(result.status, 1);
@@ -127,7 +127,7 @@ TEST_F(UpTest, GivesUpOnAProgramThatCannotStartAndShowsItsLog) {
   EXPECT_THAT(result.err, HasSubstr(" is broken"));
 }
 
-TEST_F(UpTest, KillsWhatDoesNotStopInTime) {
+TEST_F(UpTest, KillsAProgramThatDoesNotStopInTime) {
   RunningProgram up(MillraceProgram(), Arguments({"--workers", "1"}));
   const pid_t worker = PidIn(up.WaitForLine("worker-1 started"));
   up.WaitForLine("ready");
@@ -146,13 +146,13 @@ TEST_F(UpTest, StopsAtOnceOnASecondSignal) {
   up.WaitForLine("ready");
   std::ofstream(data_dir() / "stubborn") << "yes";
   up.Signal(SIGTERM);
-  up.WaitForLine("once more to stop at once");
+  up.WaitForLine("signal again to stop at once");
   up.Signal(SIGTERM);
   EXPECT_EQ(up.WaitForEnd(), 0);
   EXPECT_FALSE(IsThere(broker));
 }
 
-TEST_F(UpTest, LeavesNothingBehindWhenItIsKilledItself) {
+TEST_F(UpTest, LeavesNoProcessWhenItIsKilled) {
   RunningProgram up(MillraceProgram(), Arguments({"--workers", "1"}));
   const pid_t broker = PidIn(up.WaitForLine("broker started"));
   const pid_t api = PidIn(up.WaitForLine("api started"));
@@ -163,7 +163,7 @@ TEST_F(UpTest, LeavesNothingBehindWhenItIsKilledItself) {
   for (const pid_t pid : {broker, api, worker}) EXPECT_TRUE(Ends(pid));
 }
 
-TEST_F(UpTest, UsesSocketsElsewhereWhereThePathIsTooLongForThem) {
+TEST_F(UpTest, PutsSocketsInATemporaryFolderIfThePathIsTooLong) {
   const std::filesystem::path far = data_dir() / std::string(100, 'x');
   std::filesystem::create_directory(far);
   RunningProgram up(MillraceProgram(), Arguments({"--data-dir", far.string()}));
@@ -172,7 +172,7 @@ TEST_F(UpTest, UsesSocketsElsewhereWhereThePathIsTooLongForThem) {
   EXPECT_EQ(up.WaitForEnd(), 0);
 }
 
-TEST_F(UpTest, ListensOnWhatItWasTold) {
+TEST_F(UpTest, ListensOnTheGivenAddress) {
   EXPECT_THROW(ChoosePort("localhost", 0), Error);
   EXPECT_NE(ChoosePort("127.0.0.1", 0), 0);
 }

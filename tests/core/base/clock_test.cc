@@ -19,7 +19,7 @@ TEST(Clock, ReadsWhatItWrites) {
   EXPECT_EQ(ParseTime("2023-11-14T22:13:20Z"), WallTime(std::chrono::seconds(1'700'000'000)));
 }
 
-TEST(Clock, RefusesTextThatIsNoTimeInUtc) {
+TEST(Clock, RefusesTextThatIsNotAUtcTime) {
   for (const char* text : {"", "yesterday", "2023-11-14", "2023-11-14T22:13:20",
                            "2023-11-14T22:13:20+01:00", "2023-11-14T22:13:20Zx"}) {
     EXPECT_THROW(ParseTime(text), Error) << text;

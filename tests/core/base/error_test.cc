@@ -18,14 +18,14 @@ TEST(ErrorTable, HasOneRowForEachCodeInTheOrderOfTheEnumeration) {
   EXPECT_EQ(index, static_cast<int>(ErrorCode::kInternal) + 1);
 }
 
-TEST(ErrorTable, GivesEveryErrorAnHttpStatusOfAnError) {
+TEST(ErrorTable, GivesEveryCodeAnErrorStatus) {
   for (const ErrorTraits& traits : AllErrorTraits()) {
     EXPECT_GE(traits.http_status, 400) << traits.name;
     EXPECT_LT(traits.http_status, 600) << traits.name;
   }
 }
 
-TEST(ErrorTable, NeverRetriesWhatTheMediaItselfMakesImpossible) {
+TEST(ErrorTable, NeverRetriesFaultsOfTheMedia) {
   for (const ErrorCode code : {ErrorCode::kNotMedia, ErrorCode::kNoDecoder, ErrorCode::kNoStreams,
                                ErrorCode::kEncryptedInput, ErrorCode::kEmptyInput}) {
     EXPECT_EQ(TraitsOf(code).retry, RetryClass::kPermanent);
@@ -33,7 +33,7 @@ TEST(ErrorTable, NeverRetriesWhatTheMediaItselfMakesImpossible) {
   }
 }
 
-TEST(ErrorTable, ChargesALostWorkerToTheWorkerAndNotToTheJob) {
+TEST(ErrorTable, BlamesTheWorkerForALostWorker) {
   for (const ErrorCode code : {ErrorCode::kLeaseLost, ErrorCode::kWorkerLost,
                                ErrorCode::kWorkerDraining, ErrorCode::kWorkerDiskFull}) {
     EXPECT_EQ(TraitsOf(code).retry, RetryClass::kInfrastructure);
@@ -41,7 +41,7 @@ TEST(ErrorTable, ChargesALostWorkerToTheWorkerAndNotToTheJob) {
   }
 }
 
-TEST(Error, SurvivesTheWayThroughAMessage) {
+TEST(Error, ReadsBackWhatAMessageCarries) {
   const Error error(ErrorCode::kCorruptMedia, "no frame of 250 could be decoded",
                     {{"stage", "decode"}, {"pts_seconds", 1.5}});
   const Error back = ErrorFromJson(ToJson(error));
@@ -59,13 +59,13 @@ TEST(Error, KeepsTheFieldsOfABadRequest) {
   EXPECT_EQ(back.fields()[1].detail, "missing");
 }
 
-TEST(Error, KeepsTheNameOfACodeThatANewerProgramSent) {
+TEST(Error, KeepsTheNameOfAnUnknownCode) {
   const Error error = ErrorFromJson({{"code", "solar_flare"}, {"detail", "hot"}});
   EXPECT_EQ(error.code(), ErrorCode::kInternal);
   EXPECT_EQ(error.context()["code"], "solar_flare");
 }
 
-TEST(Error, ReadsAnyJsonWhatsoever) {
+TEST(Error, AcceptsJsonOfAnyShape) {
   for (const char* text :
        {"null", "7", "[]", "{}", R"({"code":5,"detail":[],"context":"x"})",
         R"({"code":"x","context":[1]})", R"({"code":"invalid_request","errors":[7,{"pointer":1}]})",
@@ -74,7 +74,7 @@ TEST(Error, ReadsAnyJsonWhatsoever) {
   }
 }
 
-TEST(Problem, IsWhatRfc9457AsksForAndSaysWhoIsToBlame) {
+TEST(Problem, FollowsRfc9457AndNamesTheBlame) {
   const auto problem =
       ProblemJson(Error(std::vector<FieldError>{{"/outputs/0/name", "is required"}}));
   EXPECT_EQ(problem["type"], "urn:millrace:problem:invalid_request");

@@ -11,15 +11,14 @@
 namespace millrace {
 namespace {
 
-// The variable is read once in the life of a process, so each of these runs in a process of its
-// own.
+// Runs each test in a process of its own, as a process reads the variable only once.
 class FailpointTest : public testing::Test {
  protected:
   FailpointTest() { testing::FLAGS_gtest_death_test_style = "threadsafe"; }
 
   static void Set(const char* value) { setenv("MILLRACE_FAILPOINTS", value, 1); }
 
-  // How many times a place was passed before it threw, at most 10; -1 if it never did.
+  // Returns how often a place was passed before it threw; -1 if it did not throw in 10 passes.
   static int PassesUntilError(std::string_view name) {
     for (int i = 0; i < 10; ++i) {
       try {
@@ -34,7 +33,7 @@ class FailpointTest : public testing::Test {
 
 using FailpointDeathTest = FailpointTest;
 
-TEST_F(FailpointDeathTest, DoesNothingWhereNothingIsNamed) {
+TEST_F(FailpointDeathTest, DoesNothingWithoutTheVariable) {
   EXPECT_EXIT(
       {
         unsetenv("MILLRACE_FAILPOINTS");
@@ -59,7 +58,7 @@ TEST_F(FailpointDeathTest, EndsTheProcessAsAKillWould) {
       testing::KilledBySignal(SIGKILL), "a.b");
 }
 
-TEST_F(FailpointDeathTest, ActsOnceAtTheTimeThatIsAskedFor) {
+TEST_F(FailpointDeathTest, ActsOnceAtTheNthPass) {
   EXPECT_EXIT(
       {
         Set("a=error@3;b=error");
@@ -69,7 +68,7 @@ TEST_F(FailpointDeathTest, ActsOnceAtTheTimeThatIsAskedFor) {
       testing::ExitedWithCode(0), "");
 }
 
-TEST_F(FailpointDeathTest, CanActAtSeveralTimes) {
+TEST_F(FailpointDeathTest, CanNameOnePlaceSeveralTimes) {
   EXPECT_EXIT(
       {
         Set("a=error@2;a=error@5;");
@@ -78,7 +77,7 @@ TEST_F(FailpointDeathTest, CanActAtSeveralTimes) {
       testing::ExitedWithCode(0), "");
 }
 
-TEST_F(FailpointDeathTest, RefusesWhatItCannotRead) {
+TEST_F(FailpointDeathTest, RefusesAMalformedVariable) {
   for (const char* wrong : {"a", "=crash", "a=explode", "a=crash@0", "a=crash@x", "a=crash@",
                             "a=crash@1x", "b=error;a", "a=crash @2"}) {
     EXPECT_EXIT(

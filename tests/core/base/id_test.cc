@@ -10,7 +10,7 @@
 namespace millrace {
 namespace {
 
-TEST(Id, SortsByTheOrderInWhichIdsWereMade) {
+TEST(Id, SortsByCreation) {
   std::vector<std::string> ids;
   for (int i = 0; i < 10'000; ++i) ids.push_back(NewJobId());
   EXPECT_TRUE(std::ranges::is_sorted(ids));
@@ -39,7 +39,7 @@ TEST(Id, IsUniqueOverThreads) {
   EXPECT_EQ(all.size(), 20'000U);
 }
 
-TEST(Id, RefusesEverythingThatCouldBeAnotherPath) {
+TEST(Id, RefusesTextThatCouldBeAPath) {
   const std::string good = NewJobId();
   EXPECT_FALSE(IsId(good, "upl_"));
   EXPECT_FALSE(IsId(good + "0", "job_"));

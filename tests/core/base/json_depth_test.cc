@@ -7,7 +7,7 @@
 namespace millrace {
 namespace {
 
-TEST(JsonDepth, CountsWhatIsNested) {
+TEST(JsonDepth, CountsNestedArraysAndObjects) {
   EXPECT_EQ(JsonDepth(""), 0);
   EXPECT_EQ(JsonDepth("17"), 0);
   EXPECT_EQ(JsonDepth("{}"), 1);
@@ -15,7 +15,7 @@ TEST(JsonDepth, CountsWhatIsNested) {
   EXPECT_EQ(JsonDepth(std::string(100000, '[')), 100000);
 }
 
-TEST(JsonDepth, LooksAwayFromBracketsInTexts) {
+TEST(JsonDepth, IgnoresBracketsInStrings) {
   EXPECT_EQ(JsonDepth(R"({"a":"[[[[","b\"[[":"\\"})"), 1);
   EXPECT_EQ(JsonDepth(R"(["\\",[]])"), 2);
 }

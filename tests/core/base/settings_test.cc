@@ -36,7 +36,7 @@ std::optional<int> Parse(Values& values, std::vector<std::string> arguments) {
   return parser.Parse(static_cast<int>(argv.size()), argv.data());
 }
 
-TEST(Settings, KeepsDefaultsThatNothingOverrides) {
+TEST(Settings, KeepsDefaults) {
   Values values;
   EXPECT_EQ(Parse(values, {}), std::nullopt);
   EXPECT_EQ(values.name, "default");
@@ -44,7 +44,7 @@ TEST(Settings, KeepsDefaultsThatNothingOverrides) {
   EXPECT_EQ(values.folder, "here");
 }
 
-TEST(Settings, PrefersTheFlagToTheEnvironmentAndThatToTheFile) {
+TEST(Settings, PrefersFlagsToTheEnvironmentAndTheEnvironmentToTheFile) {
   const TempDir dir;
   const std::string file = (dir.path() / "settings.toml").string();
   std::ofstream(file) << "some-name = \"file\"\ncount = 3\nwait = 0.25\n";
@@ -59,7 +59,7 @@ TEST(Settings, PrefersTheFlagToTheEnvironmentAndThatToTheFile) {
   EXPECT_EQ(values.wait, std::chrono::milliseconds(250));
 }
 
-TEST(Settings, TakesZeroSecondsWhereThatMeansSomething) {
+TEST(Settings, AcceptsZeroSecondsOnlyWhereAllowed) {
   Values values;
   EXPECT_EQ(Parse(values, {"--keep", "0"}), std::nullopt);
   EXPECT_EQ(values.keep, std::chrono::milliseconds(0));

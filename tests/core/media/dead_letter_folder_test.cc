@@ -74,7 +74,7 @@ class DeadLetterFolderTest : public testing::Test {
   std::string said_;
 };
 
-TEST_F(DeadLetterFolderTest, HoldsWhatTheReportSays) {
+TEST_F(DeadLetterFolderTest, HoldsTheFilesThatTheReportLists) {
   Write(work_ / "excerpt.mkv", "a piece");
   Fill();
   const json report = Report();
@@ -88,7 +88,7 @@ TEST_F(DeadLetterFolderTest, HoldsWhatTheReportSays) {
   EXPECT_EQ(fs::hard_link_count(folder_ / "input"), 2U);
 }
 
-TEST_F(DeadLetterFolderTest, KeepsTheTaskThatRanWithPathsOfTheFolder) {
+TEST_F(DeadLetterFolderTest, KeepsTheTaskOfTheLastAttemptWithPathsInTheFolder) {
   Write(work_ / "task.json", json({{"version", 1},
                                    {"threads", 3},
                                    {"input_path", "/data/uploads/x/data"},
@@ -100,7 +100,7 @@ TEST_F(DeadLetterFolderTest, KeepsTheTaskThatRanWithPathsOfTheFolder) {
   EXPECT_EQ(Task()["output_dir"], "out");
 }
 
-TEST_F(DeadLetterFolderTest, KeepsTheTaskThatWouldHaveRun) {
+TEST_F(DeadLetterFolderTest, KeepsTheNextTaskIfNoAttemptLeftOne) {
   sources_ = {};
   Fill();
   EXPECT_EQ(Task()["input_path"], "in.mov");
@@ -108,7 +108,7 @@ TEST_F(DeadLetterFolderTest, KeepsTheTaskThatWouldHaveRun) {
   EXPECT_EQ(Report()["excerpt"], nullptr);
 }
 
-TEST_F(DeadLetterFolderTest, FollowsNoLinkOfAWorkFolder) {
+TEST_F(DeadLetterFolderTest, DoesNotFollowSymlinksInAWorkFolder) {
   Write(dir_.path() / "secret", "secret");
   fs::remove(work_ / "log.txt");
   for (const char* name : {"log.txt", "excerpt.mkv", "task.json"}) {
@@ -157,8 +157,8 @@ TEST(CopyFile, CopiesAllBytesAndOverwritesNothing) {
   EXPECT_EQ(ReadWholeFile(dir.path() / "a"), content);
 }
 
-TEST(CopyFile, IsBrokenOffWhenThatIsAskedFor) {
-  // On a file system that clones there is nothing to break off; /dev/shm does not.
+TEST(CopyFile, StopsWhenAbandoned) {
+  // Copy within /dev/shm, which cannot clone: a clone is over at once and cannot be abandoned.
   const fs::path folder = fs::path("/dev/shm") / NewId("mr-");
   std::error_code error;
   if (!fs::create_directory(folder, error)) GTEST_SKIP() << "no /dev/shm to write to";

@@ -67,7 +67,7 @@ TEST_F(MediaStoreTest, KeepsAnUploadWithItsFacts) {
   EXPECT_EQ(ReadWholeFile(store_->Resolve({.upload = upload.id, .path = ""})), "hello");
 }
 
-TEST_F(MediaStoreTest, LeavesNothingOfAnUploadThatWasNotCommitted) {
+TEST_F(MediaStoreTest, RemovesAnUploadThatWasNotCommitted) {
   store_->BeginUpload("a.mp4")->Write({"half", 4});
   EXPECT_EQ(EntriesIn("uploads"), 0U);
 }
@@ -78,7 +78,7 @@ TEST_F(MediaStoreTest, FindsNoUploadBehindAPath) {
   EXPECT_THROW(store_->Resolve({.upload = NewUploadId(), .path = ""}), Error);
 }
 
-TEST_F(MediaStoreTest, ResolvesPathsOfTheLibraryAndNothingOutside) {
+TEST_F(MediaStoreTest, ResolvesOnlyPathsInsideTheLibrary) {
   std::ofstream(library_ / "in.mov") << "x";
   std::ofstream(dir_.path() / "secret") << "x";
   fs::create_symlink(dir_.path() / "secret", library_ / "link");
@@ -88,7 +88,7 @@ TEST_F(MediaStoreTest, ResolvesPathsOfTheLibraryAndNothingOutside) {
   }
 }
 
-TEST_F(MediaStoreTest, RefusesPathsWhereNoLibraryIsConfigured) {
+TEST_F(MediaStoreTest, RefusesPathsWithoutALibrary) {
   const TempDir other;
   const auto store = OpenFolderMediaStore({.data_dir = other.path(), .library_dir = {}});
   EXPECT_THROW(store->Resolve({.upload = "", .path = "in.mov"}), Error);
@@ -113,7 +113,7 @@ TEST_F(MediaStoreTest, CompletesAPublishingThatWasInterruptedAnywhere) {
   EXPECT_EQ(ReadWholeFile(store_->FindOutput(job, 7, "web.mp4").value()), "movie");
 }
 
-// Somebody whom permissions bind, while it lives.
+// Drops root's privileges for its lifetime, so that file permissions apply.
 class NotRoot {
  public:
   NotRoot() {
@@ -132,11 +132,11 @@ class NotRoot {
   const bool is_root_ = geteuid() == 0;
 };
 
-TEST_F(MediaStoreTest, SyncsAgainWhatAnEarlierTryHasRenamed) {
+TEST_F(MediaStoreTest, SyncsFilesThatAnEarlierTryHasMoved) {
   const std::string job = NewJobId();
   const Manifest manifest = Finish("tsk_1", 7, "movie");
   ASSERT_TRUE(store_->Publish("tsk_1", job, 7, manifest));
-  // What is in it can be reached, but it cannot be opened, and so not be synced.
+  // Let the folder's files be reached, but not the folder be opened, which a sync needs.
   const fs::path folder = dir_.path() / "outputs" / job;
   fs::permissions(dir_.path(), fs::perms(0711));
   fs::permissions(folder, fs::perms(0311));
@@ -174,13 +174,13 @@ TEST_F(MediaStoreTest, NeverServesAFileOutsideTheOutputs) {
   EXPECT_EQ(store_->FindOutput("../outputs", 7, "web.mp4"), std::nullopt);
 }
 
-TEST_F(MediaStoreTest, EmptiesAWorkFolderThatIsMadeAgain) {
+TEST_F(MediaStoreTest, EmptiesAnExistingWorkFolder) {
   Finish("tsk_1", 7, "old");
   const fs::path folder = store_->CreateWork("tsk_1", 7);
   EXPECT_TRUE(fs::is_empty(folder / "out"));
 }
 
-TEST_F(MediaStoreTest, KeepsReportLogsAndInputOfADeadJob) {
+TEST_F(MediaStoreTest, WritesReportLogsAndInputOfADeadJob) {
   const std::string job = NewJobId();
   const Upload upload = PutUpload("bad media");
   Finish("tsk_1", 7, "half");
@@ -217,7 +217,7 @@ TEST(Files, NameTheFileThatCannotBeWritten) {
   }
 }
 
-TEST(Files, TellAFullDiskFromOtherTrouble) {
+TEST(Files, TellAFullDiskFromOtherErrors) {
   const UniqueFd full = [] { return UniqueFd(CreateFile("/dev/full")); }();
   try {
     WriteAll(full.get(), {"x", 1}, "/dev/full");

@@ -41,7 +41,7 @@ std::vector<std::string> Pointers(const std::vector<FieldError>& errors) {
   return pointers;
 }
 
-TEST(EncodeSpec, AcceptsAnOutputThatIsSpeltOut) {
+TEST(EncodeSpec, AcceptsAnOutputWithoutAPreset) {
   std::vector<FieldError> errors;
   const EncodeSpec spec =
       ParseEncodeSpec(nlohmann::json::array({GoodOutput()}), nullptr, MapPresets(), errors);
@@ -90,7 +90,7 @@ TEST(EncodeSpec, NamesAnUnknownPreset) {
   EXPECT_NE(errors[0].detail.find("nope"), std::string::npos);
 }
 
-TEST(EncodeSpec, SurvivesItsFrozenForm) {
+TEST(EncodeSpec, ReadsBackItsFrozenForm) {
   nlohmann::json poster = {{"name", "poster"},
                            {"thumbnails", {{"count", 1}, {"format", "png"}, {"at_seconds", 2.5}}}};
   nlohmann::json remux = {{"name", "copy"},
@@ -208,7 +208,7 @@ TEST(EncodeSpec, RefusesMoreThumbnailsThanOneReportCanName) {
   EXPECT_THAT(Pointers(Errors(outputs)), ::testing::ElementsAre("/outputs"));
 }
 
-TEST(EncodeSpec, RefusesTwoOutputsOfOneName) {
+TEST(EncodeSpec, RefusesTwoOutputsWithTheSameName) {
   EXPECT_THAT(Pointers(Errors({GoodOutput(), GoodOutput()})),
               ::testing::ElementsAre("/outputs/1/name"));
 }
@@ -221,7 +221,7 @@ TEST(EncodeSpec, RefusesNoOutputsAndTooMany) {
   EXPECT_THAT(Pointers(Errors(many)), ::testing::ElementsAre("/outputs"));
 }
 
-TEST(EncodeSpec, KnowsTheNamesThatItKnows) {
+TEST(EncodeSpec, ListsTheKnownNamesForAnUnknownOne) {
   const auto errors =
       Errors({{{"name", "a"}, {"container", "avi"}, {"video", {{"codec", "h264"}}}}});
   ASSERT_EQ(errors.size(), 1U);

@@ -7,7 +7,7 @@
 namespace millrace {
 namespace {
 
-TEST(FailureProblem, ShowsWhatIsKnownOfTheFailure) {
+TEST(FailureProblem, ShowsTheKnownFactsOfTheFailure) {
   const nlohmann::json facts = {{"stage", "decode"},      {"stream", 1},
                                 {"codec", "h264"},        {"pts_seconds", 12.5},
                                 {"byte_offset", 4096},    {"ffmpeg", "error while decoding MB 3 4"},
@@ -34,7 +34,7 @@ TEST(FailureProblem, NeverShowsTheContextOfAnOrdinaryProblem) {
       ProblemJson(Error(ErrorCode::kStorageError, "x", {{"stage", "decode"}})).contains("context"));
 }
 
-TEST(FailureProblem, TakesTheFactsOfPoisonFromTheCrashBehindIt) {
+TEST(FailureProblem, ShowsTheFactsOfTheCrashBehindPoison) {
   const Error crash(ErrorCode::kEncoderCrashed, "the encoder was ended by SIGSEGV",
                     {{"signal", "SIGSEGV"}, {"media_seconds", 3.5}});
   const auto problem = FailureProblemJson(Error(
@@ -43,7 +43,7 @@ TEST(FailureProblem, TakesTheFactsOfPoisonFromTheCrashBehindIt) {
   EXPECT_FALSE(problem.contains("earlier_job"));
 }
 
-TEST(FailureProblem, NamesTheJobThatFoundPoisonOut) {
+TEST(FailureProblem, NamesTheEarlierJobOfKnownPoison) {
   const std::string earlier = NewJobId();
   EXPECT_EQ(FailureProblemJson(
                 Error(ErrorCode::kPoison, "known", {{"earlier_job", earlier}}))["earlier_job"],
@@ -52,7 +52,7 @@ TEST(FailureProblem, NamesTheJobThatFoundPoisonOut) {
                    .contains("earlier_job"));
 }
 
-TEST(FailureProblem, TakesNoFactOfAnotherType) {
+TEST(FailureProblem, LeavesOutFactsOfAWrongType) {
   const auto problem = FailureProblemJson(
       Error(ErrorCode::kCorruptMedia, "x",
             {{"stage", {{"a", 1}}}, {"stream", "one"}, {"codec", nullptr}, {"byte_offset", true}}));

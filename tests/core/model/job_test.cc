@@ -77,7 +77,7 @@ TEST(JobTransitions, LeadNowhereFromTheTerminalStates) {
   }
 }
 
-TEST(JobTransitions, HaveNamesThatReadBack) {
+TEST(JobTransitions, HaveStatesWhoseNamesReadBack) {
   for (const JobState state : kStates) EXPECT_EQ(JobStateFromName(NameOf(state)), state);
   EXPECT_EQ(JobStateFromName("exploded"), std::nullopt);
 }
@@ -133,7 +133,7 @@ TEST(JobRequest, NamesAllMistakesAtOnce) {
               ::testing::UnorderedElementsAre("/priority", "/speling", "/outputs/0/video/crf"));
 }
 
-TEST(JobRequest, SurvivesTheLedger) {
+TEST(JobRequest, ReadsBackWhatTheLedgerStores) {
   nlohmann::json body = GoodRequest();
   body["labels"] = {{"team", "news"}};
   body["external_id"] = "asset-42";
@@ -154,14 +154,14 @@ Job JobIn(JobState state) {
   return job;
 }
 
-TEST(JobView, KeepsOneHundredPercentForWhatCanBeDownloaded) {
+TEST(JobView, ShowsOneHundredPercentOnlyWhenOutputsCanBeDownloaded) {
   const LiveJob live{.progress = {.percent = 100}, .worker = {}};
   EXPECT_EQ(JobView(JobIn(kRunning), live)["progress"]["percent"], 99);
   EXPECT_EQ(JobView(JobIn(kPublishing), live)["progress"]["percent"], 99);
   EXPECT_EQ(JobView(JobIn(kSucceeded), {})["progress"]["percent"], 100);
 }
 
-TEST(JobView, ShowsHowFarAJobWasThatEndedWithoutOutputs) {
+TEST(JobView, KeepsThePercentageOfAJobThatEndedWithoutOutputs) {
   for (const JobState state : {kDead, kCancelled}) {
     Job job = JobIn(state);
     job.last_progress = {.percent = 47, .phase = "", .eta_seconds = {}, .outputs = {{"web", 94}}};
@@ -188,7 +188,7 @@ TEST(JobView, ListsFilesUnderTheirOutputAndNamesASkippedOne) {
   EXPECT_EQ(view["outputs"][0]["files"][0]["bytes"], 7);
 }
 
-TEST(PatchSpec, NamesWrongFieldsBelowTheMemberThatThePatchIs) {
+TEST(PatchSpec, NamesWrongFieldsBySpecPointer) {
   JobRequest request;
   request.spec.outputs = {{.name = "web", .container = Container::kMp4, .audio = AudioSpec{}}};
   for (const auto& [patch, pointer] : std::vector<std::pair<nlohmann::json, std::string>>{

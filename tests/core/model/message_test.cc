@@ -23,7 +23,7 @@ TEST(Message, ReadsWhatItWrites) {
   EXPECT_EQ(back.body, message.body);
 }
 
-TEST(Message, SaysWhatIsWrongWithFrames) {
+TEST(Message, NamesTheMistakeInMalformedFrames) {
   const std::string version(kProtocolVersion);
   EXPECT_NE(Refusal({}).find("4 frames"), std::string::npos);
   EXPECT_NE(Refusal({version, "ping", "1"}).find("4 frames"), std::string::npos);
@@ -41,18 +41,18 @@ TEST(Message, SaysWhatIsWrongWithFrames) {
             std::string::npos);
 }
 
-TEST(Message, CarriesTextThatIsNoUtf8) {
+TEST(Message, ReplacesBytesThatAreNotUtf8) {
   const Message message{.type = "failed", .id = "1", .body = {{"detail", "bad \xff byte"}}};
   EXPECT_NO_THROW(DecodeMessage(EncodeMessage(message)));
 }
 
-TEST(Message, RefusesBodiesThatAreNestedSoDeepThatCopyingThemWouldOverflowTheStack) {
+TEST(Message, RefusesDeeplyNestedBodies) {
   const std::string deep = "{\"a\":" + std::string(100'000, '[') + std::string(100'000, ']') + "}";
   EXPECT_NE(Refusal({std::string(kProtocolVersion), "ping", "1", deep}).find("deep"),
             std::string::npos);
 }
 
-TEST(Message, AnswersWithTheIdOfWhatItRefuses) {
+TEST(Message, RefusesAMessageUnderItsOwnId) {
   const Message reply = ErrorReply("msg_7", Error(ErrorCode::kQueueFull, "full"));
   EXPECT_EQ(reply.type, "error");
   EXPECT_EQ(reply.id, "msg_7");
