@@ -37,7 +37,7 @@ class BrokerClientTest : public testing::Test {
     return reply.get();
   }
 
-  const SystemClock clock_;
+  const SystemClock clock_{};
   const TempDir dir_;
   const std::string clients_ = "ipc://" + (dir_.path() / "c").string();
   const std::string events_ = "ipc://" + (dir_.path() / "e").string();

@@ -31,7 +31,7 @@ TEST_F(CommandsTest, WrongUsageExitsWithTwo) {
 TEST_F(CommandsTest, HelpListsTheExitStatuses) {
   const ProgramResult result = RunMillrace({"--help"});
   EXPECT_EQ(result.status, 0);
-  for (const char* line : {"0  it is done", "1  a job ended badly", "2  wrong usage", "3  no such",
+  for (const char* line : {"0  success", "1  a job is dead or was cancelled", "2  wrong usage", "3  no such",
                            "4  the service cannot be reached"}) {
     EXPECT_THAT(result.out, HasSubstr(line));
   }

@@ -19,6 +19,11 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 using testing::HasSubstr;
 
+struct ReproCall {
+  std::string argument = {};
+  std::string encoder = {};  // in the place of the fake one
+};
+
 class DeadLetterFolderTest : public testing::Test {
  protected:
   DeadLetterFolderTest() {
@@ -40,10 +45,6 @@ class DeadLetterFolderTest : public testing::Test {
   json Report() { return json::parse(ReadWholeFile(folder_ / "report.json")); }
   json Task() { return json::parse(ReadWholeFile(folder_ / "task.json")); }
 
-  struct ReproCall {
-    std::string argument = {};
-    std::string encoder = {};  // in the place of the fake one
-  };
   // Runs repro.sh with an encoder that does `body`; returns its exit status and fills said_.
   int Repro(const std::string& body, const ReproCall& call = {}) {
     const fs::path fake = dir_.path() / "fake encode";
