@@ -31,8 +31,8 @@ TEST_F(CommandsTest, WrongUsageExitsWithTwo) {
 TEST_F(CommandsTest, HelpListsTheExitStatuses) {
   const ProgramResult result = RunMillrace({"--help"});
   EXPECT_EQ(result.status, 0);
-  for (const char* line : {"0  success", "1  a job is dead or was cancelled", "2  wrong usage", "3  no such",
-                           "4  the service cannot be reached"}) {
+  for (const char* line : {"0  success", "1  a job is dead or was cancelled", "2  wrong usage",
+                           "3  no such", "4  the service cannot be reached"}) {
     EXPECT_THAT(result.out, HasSubstr(line));
   }
 }
