@@ -40,6 +40,8 @@ namespace {
 
 using nlohmann::json;
 namespace fs = std::filesystem;
+using worker::Zygote;
+using worker::ZygoteEvent;
 
 constexpr int kPairs = 5;
 constexpr int kRemuxPairs = 9;
