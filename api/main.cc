@@ -38,14 +38,14 @@ void Declare(SettingsParser& parser, ApiSettings& settings) {
   parser.Add("listen-port", settings.listen_port, "Port to listen on; 0: any free one");
   parser.Add("threads", settings.threads, "Threads that serve connections");
   parser.Add("presets-dir", settings.presets_dir,
-             "Folder of presets that add to the shipped ones or replace them");
+             "Folder of presets that extend or replace the built-in ones");
   parser.Add("library-dir", settings.library_dir,
-             "Folder below which inputs may be named by path (default: such inputs are refused)");
+             "Folder of inputs that are named by path (default: such inputs are refused)");
   parser.Add("url-file", settings.url_file,
-             "File that the server's URL is written to (default: run/api.url in the data folder)");
-  parser.Add("max-upload-bytes", settings.max_upload_bytes, "Largest upload that is taken");
+             "File to write the server's URL to (default: run/api.url in the data folder)");
+  parser.Add("max-upload-bytes", settings.max_upload_bytes, "Largest accepted upload");
   parser.Add("broker-deadline", settings.broker_deadline,
-             "A broker silent for this long is answered with 503");
+             "How long to wait for the broker before answering 503");
 }
 
 void Check(const ApiSettings& settings) {

@@ -35,49 +35,47 @@ struct Settings {
 void AddKeepingSettings(SettingsParser& parser, Settings& settings) {
   JanitorOptions& janitor = settings.janitor;
   parser.Add("min-free-bytes", settings.dispatcher.min_free_bytes,
-             "Room on the disk of the media store below which new jobs are refused; 0: never");
+             "Free bytes on the media store's disk below which new jobs are refused; 0: never");
   parser.AddFromZero(
       "keep-finished", janitor.keep_finished,
-      "How long succeeded and cancelled jobs and their outputs are kept; 0: for ever");
+      "How long to keep succeeded and cancelled jobs with their outputs; 0: for ever");
   parser.AddFromZero(
       "keep-dead", janitor.keep_dead,
-      "How long dead letters are kept, and as long again what is known of them; 0: for ever");
+      "How long to keep dead letters, and their records for as long again; 0: for ever");
   parser.AddFromZero("keep-uploads", janitor.keep_uploads,
-                     "How long uploads that no job names are kept; 0: for ever");
+                     "How long to keep uploads that no job names; 0: for ever");
   parser.AddFromZero(
       "keep-events", janitor.keep_events,
-      "How long the events of jobs that are gone, and redrives and purges of many, are "
-      "kept; 0: for ever");
-  parser.Add("tidy-every", janitor.every, "Time between two rounds of removing what is not needed");
+      "How long to keep events of removed jobs, and redrives and purges of many; 0: for ever");
+  parser.Add("tidy-every", janitor.every, "Time between two rounds of the janitor");
 }
 
 void AddSettings(SettingsParser& parser, Settings& settings) {
   AddCommonSettings(parser, settings.common);
   DispatcherOptions& dispatcher = settings.dispatcher;
-  parser.Add("lease", dispatcher.lease, "Silence after which a worker's tasks are given to others");
+  parser.Add("lease", dispatcher.lease, "Silence after which a worker loses its tasks");
   parser.Add("beat", dispatcher.beat, "Time between a worker's beats; well below the lease");
-  parser.AddFromZero(
-      "reconnect", dispatcher.reconnect,
-      "Time for a worker whose connection closed to come back before its tasks are given to "
-      "others");
+  parser.AddFromZero("reconnect", dispatcher.reconnect,
+                     "Time for a disconnected worker to come back before it loses its tasks");
   parser.Add("retry-base", dispatcher.retry_base,
-             "Longest wait before the first retry of a task; doubles with each");
+             "Longest wait before the first retry of a task; doubles with each retry");
   parser.Add("retry-cap", dispatcher.retry_cap, "Longest wait before any retry");
   parser.Add("max-infrastructure-failures", dispatcher.max_infrastructure_failures,
-             "Attempts of a task that may end without its fault");
+             "Attempts that a task may lose to failing workers and storage");
   parser.Add("max-unknown-attempts", dispatcher.max_unknown_attempts,
-             "Attempts of a task that fails for reasons unknown");
+             "Attempts of a task that fails for unknown reasons");
   parser.Add("breaker-rest", dispatcher.breaker.base,
-             "How long a worker is given nothing on which job after job fails; doubles each time");
+             "How long a worker on which jobs fail in a row gets no tasks; doubles each time");
   parser.Add("retry-pause", dispatcher.spike.base,
              "How long retries pause when jobs fail on all workers alike; doubles each time");
-  parser.AddFlag("ping", settings.ping,
-                 "Ask the running broker whether it takes jobs, and exit 0 if so (health checks)");
+  parser.AddFlag(
+      "ping", settings.ping,
+      "Ask the running broker whether it accepts jobs, and exit 0 if so (health checks)");
   parser.AddFlag("verify", settings.verify,
                  "Check the ledger and every published file, and exit 0 if all is well, 1 if not, "
-                 "2 if it could not be checked; a broker may be running");
+                 "2 if the check could not be made; works beside a running broker");
   parser.AddFlag("json", settings.json, "With --verify: print JSON instead of text");
-  parser.Add("max-queued", settings.max_queued, "Jobs waiting beyond which new ones are refused");
+  parser.Add("max-queued", settings.max_queued, "Waiting jobs beyond which new ones are refused");
   AddKeepingSettings(parser, settings);
 }
 
@@ -180,7 +178,7 @@ void Serve(const Settings& settings) {
 int Main(int argc, char** argv) {
   Settings settings;
   SettingsParser parser("millrace-broker",
-                        "Decides which worker runs what, and keeps what is true on disk.");
+                        "Decides which worker runs which task, and keeps the ledger.");
   AddSettings(parser, settings);
   if (const std::optional<int> status = parser.Parse(argc, argv)) return *status;
   try {
