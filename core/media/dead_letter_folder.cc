@@ -28,8 +28,7 @@ command -v "$encode" >/dev/null 2>&1 || {
 exec "$encode" --repro "$here" ${1:+--input "$1"}
 )SH";
 
-// No link is followed: the folder of an attempt was written by a program that hostile media may
-// have taken over.
+// Follows no symlink: hostile media may have taken over the program that wrote an attempt's folder.
 bool IsFile(const fs::path& path) {
   std::error_code error;
   return fs::symlink_status(path, error).type() == fs::file_type::regular;
@@ -57,8 +56,8 @@ nlohmann::json KeepExcerpt(const DeadLetter& letter, const DeadLetterSources& so
   return nullptr;
 }
 
-// The document of the last attempt that has one is what really ran, with the worker's settings in
-// it. Null if there is neither that nor one in the letter.
+// Returns the task document of the last attempt that left one, which has the worker's settings,
+// else the letter's own; null if there is neither.
 nlohmann::json TaskOf(const DeadLetter& letter, const DeadLetterSources& sources) {
   for (auto attempt = sources.attempts.rbegin(); attempt != sources.attempts.rend(); ++attempt) {
     const fs::path file = attempt->second / kTaskName;
@@ -71,7 +70,7 @@ nlohmann::json TaskOf(const DeadLetter& letter, const DeadLetterSources& sources
 
 std::string Printed(const nlohmann::json& json) { return ToIndentedText(json) + "\n"; }
 
-// The names in the folder, sorted.
+// Returns the names in the folder, sorted.
 std::vector<std::string> NamesIn(const fs::path& folder) {
   std::vector<std::string> names;
   for (const auto& entry : fs::directory_iterator(folder)) {

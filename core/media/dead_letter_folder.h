@@ -9,15 +9,15 @@
 
 namespace millrace {
 
-// Where the parts of one dead letter come from.
+// The sources of a dead-letter folder's files.
 struct DeadLetterSources {
-  std::optional<std::filesystem::path> input;  // nullopt: it is not ours to keep, or gone
+  std::optional<std::filesystem::path> input;  // nullopt: a file of the library, or removed
   std::vector<std::pair<Fence, std::filesystem::path>> attempts;  // work folders, oldest first
 };
 
-// Fills `folder`, which is empty, with what docs/dead-letters.md describes, durably. May take as
-// long as a copy of the input does where the file system can neither link nor clone. Throws
-// Error{kStorageFull} or Error{kStorageError}, and Error{kDraining} if `letter.abandon` asked.
+// Fills the empty `folder` as docs/dead-letters.md describes it, durably. May take as long as a
+// copy of the input, where the file system can neither link nor clone. Throws Error{kStorageFull}
+// or Error{kStorageError}, and Error{kDraining} after a request of `letter.abandon`.
 void FillDeadLetterFolder(const DeadLetter& letter, const DeadLetterSources& sources,
                           const std::filesystem::path& folder);
 

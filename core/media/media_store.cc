@@ -64,7 +64,7 @@ class FolderUploadWriter final : public UploadWriter {
   bool committed_ = false;
 };
 
-// Throws where the system cannot say, e.g. for want of permission.
+// Throws if the system cannot tell, e.g. without permission.
 bool Exists(const fs::path& path) {
   std::error_code error;
   const bool there = fs::exists(path, error);

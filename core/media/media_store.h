@@ -46,15 +46,15 @@ struct DeadLetter {
   std::vector<std::pair<std::string, Fence>> attempts;
   // The task to repeat, as a task document, where no attempt has left its own; null: there is none.
   nlohmann::json task;
-  // What millrace-encode ends with if the failure is reproduced.
+  // The error code with which millrace-encode ends if it reproduces the failure.
   std::string expected_code;
-  // Writing it ends with Error{kDraining} soon after this asks for it.
+  // Ends the writing with Error{kDraining} soon after a request.
   std::stop_token abandon;
 };
 
-// Where the bytes are: uploads, work folders, outputs, dead letters. Jobs and their states are the
-// ledger's; this knows only files. Thread-safe. Every method throws Error{kStorageFull} where the
-// disk is full and Error{kStorageError} where the system refuses, naming the file.
+// Keeps the bytes of uploads, work folders, outputs and dead letters. Knows files alone; the ledger
+// knows jobs and their states. Thread-safe. Every method throws Error{kStorageFull} if the disk is
+// full, and Error{kStorageError} naming the file if the system refuses otherwise.
 class MediaStore {
  public:
   virtual ~MediaStore() = default;
@@ -62,8 +62,8 @@ class MediaStore {
   virtual std::unique_ptr<UploadWriter> BeginUpload(std::string_view name) = 0;
   virtual std::optional<Upload> FindUpload(const std::string& id) const = 0;
 
-  // The file behind an input. Throws Error{kUploadNotFound}, or Error{kInvalidRequest} for a path
-  // that leaves the library folder or does not exist.
+  // Returns the file of an input. Throws Error{kUploadNotFound}, or Error{kInvalidRequest} for a
+  // path that leaves the library folder or does not exist.
   virtual std::filesystem::path Resolve(const Input& input) const = 0;
 
   // Creates work/<task>.<fence>/ (empty, also if it existed) with out/ in it; returns its path.
@@ -76,16 +76,16 @@ class MediaStore {
   // completes it. Returns false if the files are not there to be published.
   virtual bool Publish(const std::string& task, const std::string& job, Fence fence,
                        const Manifest& manifest) = 0;
-  // The file `path` of a job's published outputs, or nullopt if there is none or if the path would
-  // leave the folder.
+  // Returns the file `path` of a job's published outputs; nullopt if there is none, or if the path
+  // leaves the folder.
   virtual std::optional<std::filesystem::path> FindOutput(const std::string& job, Fence fence,
                                                           std::string_view path) const = 0;
 
-  // Makes dead-letter/<job>/ as docs/dead-letters.md describes it (the input is linked from
-  // uploads; a reference where it is not ours), complete and durable when it returns. Replaces a
-  // folder that an earlier crash or generation left behind, for which the attempts' work folders
-  // are kept: they are discarded once the ledger says that the job is dead. Returns the folder. May
-  // take as long as a copy of the input where the file system can neither link nor clone.
+  // Writes dead-letter/<job>/ as docs/dead-letters.md describes it, complete and durable, and
+  // returns the folder. Links the input from uploads, and only names one of the library. Replaces
+  // the folder of an earlier crash or generation. Keep the attempts' work folders until the ledger
+  // says that the job is dead: a repeated call needs them. May take as long as a copy of the input,
+  // where the file system can neither link nor clone.
   virtual std::filesystem::path WriteDeadLetter(const DeadLetter& letter) = 0;
   virtual std::filesystem::path DeadLetterFolder(const std::string& job) const = 0;
 };
@@ -96,8 +96,8 @@ struct FolderMediaStoreOptions {
   std::filesystem::path library_dir;
 };
 
-// The default: one folder, on one host or on a file system that all hosts share.
-// Creates the folders uploads, work, outputs and dead-letter below data_dir.
+// Opens a store in a folder of one host, or of a file system that all hosts share. Creates the
+// folders uploads, work, outputs and dead-letter below data_dir.
 std::unique_ptr<MediaStore> OpenFolderMediaStore(FolderMediaStoreOptions options);
 
 }  // namespace millrace
