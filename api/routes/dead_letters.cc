@@ -41,13 +41,12 @@ std::string Complaint(std::string_view name, const std::string& text) {
   return "";
 }
 
-void ReadState(QueryReader& query, nlohmann::json& filter) {
-  const auto state = query.One("state");
-  if (!state) return;
-  if (std::ranges::find(kStates, *state) == kStates.end()) {
+std::optional<std::string> ReadState(QueryReader& query) {
+  auto state = query.One("state");
+  if (state && std::ranges::find(kStates, *state) == kStates.end()) {
     query.Fail("state", "'" + *state + "' is not one of: open, redriven, purged, expired, any");
   }
-  filter["state"] = *state;
+  return state;
 }
 
 std::optional<std::string> TimeIn(Fields& fields, std::string_view name) {
@@ -101,7 +100,7 @@ nlohmann::json LetterWithLinks(nlohmann::json letter, bool has_files) {
 
 nlohmann::json ReadLetterFilter(QueryReader& query) {
   nlohmann::json filter = nlohmann::json::object();
-  ReadState(query, filter);
+  if (const auto state = ReadState(query)) filter["state"] = *state;
   for (const std::string_view name : kTexts) {
     const auto text = query.One(name);
     if (!text) continue;

@@ -1,3 +1,5 @@
+#include <utility>
+
 #include "api/reply/job_reply.h"
 #include "api/reply/replies.h"
 #include "api/reply/request_reader.h"
@@ -11,37 +13,43 @@ namespace {
 
 constexpr int64_t kMaxPageSize = 500;
 
-void ReadStates(QueryReader& query, nlohmann::json& filter) {
+// Returns null if none is asked for.
+nlohmann::json ReadStates(QueryReader& query) {
+  nlohmann::json states;
   for (const std::string& name : query.List("state")) {
     if (JobStateFromName(name)) {
-      filter["states"].push_back(name);
+      states.push_back(name);
     } else {
       query.Fail("state", "'" + name + "' is not a state of a job");
     }
   }
+  return states;
 }
 
-void ReadLabels(QueryReader& query, nlohmann::json& filter) {
+// Returns null if none is asked for.
+nlohmann::json ReadLabels(QueryReader& query) {
+  nlohmann::json labels;
   for (const std::string& label : query.Each("label")) {
     const size_t colon = label.find(':');
     if (colon == 0 || colon == std::string::npos) {
       query.Fail("label", "'" + label + "' is not of the form name:value");
     } else {
       const std::string name = label.substr(0, colon);
-      nlohmann::json& value = filter["labels"][name];
+      nlohmann::json& value = labels[name];
       if (!value.is_null()) query.Fail("label", "'" + name + "' is asked for more than once");
       value = label.substr(colon + 1);
     }
   }
+  return labels;
 }
 
-// The body of `list_jobs`. Throws naming every wrong parameter.
+// Reads the filter of `list_jobs`. Throws naming every wrong parameter.
 nlohmann::json FilterOf(const http::Request& request) {
   QueryReader query(request, {"state", "label", "external_id", "created_after", "created_before",
                               "order", "page_size", "page_token"});
   nlohmann::json filter = nlohmann::json::object();
-  ReadStates(query, filter);
-  ReadLabels(query, filter);
+  if (auto states = ReadStates(query); !states.is_null()) filter["states"] = std::move(states);
+  if (auto labels = ReadLabels(query); !labels.is_null()) filter["labels"] = std::move(labels);
   if (auto id = query.One("external_id")) filter["external_id"] = *id;
   if (auto time = query.Time("created_after")) filter["created_after"] = *time;
   if (auto time = query.Time("created_before")) filter["created_before"] = *time;
