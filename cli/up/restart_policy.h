@@ -23,7 +23,7 @@ class RestartPolicy {
   void Started(MonotonicTime now) { started_at_ = now; }
   // Returns how long to wait from `now`, when the program ended.
   std::chrono::milliseconds Ended(MonotonicTime now);
-  // How often the program ended since it last had a good run.
+  // Returns how often the program has ended since its last good run.
   int ends_in_a_row() const { return ends_in_a_row_; }
 
  private:

@@ -12,10 +12,10 @@
 #include "tests/system/process_table.h"
 #include "tests/system/service.h"
 
-// What the programs take of the machine.
+// Measures memory and idle processor time of the programs.
 //
-//   *_peak_mb                 most resident memory (VmHWM) of each program while the service does
-//                             what the demo does: upload, probe, 720p and poster, download
+//   *_peak_mb                 peak resident memory (VmHWM) of each program during the work of the
+//                             demo: upload, probe, 720p and poster, download
 //   api_upload_growth_mb      how much the api's peak grows while 1 GiB is uploaded
 //   broker_idle_cpu_percent   of one core, with 10 idle workers, over 20 s
 
@@ -30,7 +30,7 @@ constexpr double kMegabyte = 1e6;
 constexpr int64_t kUploadBytes = int64_t{1} << 30;
 constexpr std::chrono::seconds kIdle{20};
 
-// Looks again and again at encoder processes, which end before anybody could ask them.
+// Polls the memory of encoder processes, which end too soon to be asked afterwards.
 class EncoderWatch {
  public:
   explicit EncoderWatch(Service& service) {

@@ -17,22 +17,23 @@
 #include "tests/system/program.h"
 #include "tests/system/service.h"
 
-// How long the service needs to go on after something was killed (medians of the rounds).
+// Measures how soon the service goes on after a kill (medians of the rounds).
 //
 //   broker_recovery_s        from kill -9 of a broker with 10,000 queued jobs and all slots busy to
-//                            the first job that it gives out after it was started again. It is
-//                            started at once; meanwhile an encoder ends, so that a slot is free
+//                            the first job that it gives out after an immediate restart; meanwhile
+//                            an encoder ends, so that a slot is free
 //   broker_recovery_worst_s  the slowest round
-//   recovery_vs_plain_sqlite that, to what SQLite alone needs to recover, check and read the ledger
-//   jobs_rerun_without_need  attempts that the restarts ended although their worker lived, of 20
+//   recovery_vs_plain_sqlite ratio to the time of SQLite alone to recover, check and read the
+//   ledger jobs_rerun_without_need  attempts that the restarts ended although their worker lived,
+//   of 20
 //                            running jobs a round
 //   worker_failover_s        from kill -9 of a worker to an encoder process for its task elsewhere
 //   frozen_failover_s        the same where no connection closes: SIGSTOP, found by the lease
 //
-// Of the encoders of the first part as many run as the machine has processors, as in a service that
-// is as busy as it should be; the others hold their slots and are stopped.
+// In the first part as many encoders run as the machine has processors, as in a fully used service;
+// the others hold their slots and are stopped.
 //
-// What each part of the recovery took stands in the table; it is taken from the programs' logs.
+// The table also has the time of each part of the recovery, from the programs' logs.
 
 namespace millrace::bench {
 namespace {
@@ -49,11 +50,11 @@ constexpr int kBrokerRounds = 5;
 constexpr int kKillRounds = 7;
 constexpr int kFreezeRounds = 3;
 constexpr size_t kQueued = 10'000;
-// One slot more than jobs that are watched: it becomes free while the broker is away.
+// One slot more than there are watched jobs; it becomes free while the broker is down.
 constexpr int kWorkers = 7;
 constexpr int kSlots = 3;
 constexpr size_t kSlotsInAll = size_t{kWorkers} * kSlots;
-// Short, since each round waits for it; the shares are those of the defaults.
+// Short, as each round waits for it; in proportion to the defaults.
 constexpr seconds kLease{6};
 constexpr seconds kPatience{120};
 
@@ -63,7 +64,7 @@ void Require(bool condition, const std::string& what, const Service& service) {
   if (!condition) throw std::runtime_error(what + "\n" + service.Logs());
 }
 
-// Encoding it takes far longer than the bench: half an hour of media.
+// Half an hour of media, whose encoding takes far longer than the bench.
 fs::path MakeEndlessClip(const fs::path& folder) {
   fs::path clip = folder / "endless.mp4";
   const auto made =
@@ -122,11 +123,11 @@ void StopEncodersBeyondTheProcessors(Service& service) {
   }
 }
 
-// Where the time of one recovery went, in seconds.
+// The parts of one recovery, in seconds.
 struct Recovery {
-  double process = 0;   // until the program has begun to look at its ledger
-  double check = 0;     // of the ledger's file
-  double load = 0;      // of what it holds, and binding the sockets
+  double process = 0;   // until the program opens its ledger
+  double check = 0;     // checking the ledger's file
+  double load = 0;      // loading the jobs, and binding the sockets
   double first_in = 0;  // until the worker with the free slot was registered
   double dispatch = 0;  // until that worker had the job
   double all_in = 0;    // from the broker's readiness until every worker was registered
@@ -185,8 +186,8 @@ Recovery KillBroker(Service& service, const std::set<std::string>& running) {
   return ReadRecovery(service, killed, *assigned, worker);
 }
 
-// Of the jobs that ran when the broker was killed, the attempts that were lost. The encoder that
-// was killed counts as a failure, not as lost.
+// Counts the lost attempts of the jobs that ran when the broker was killed. The killed encoder is a
+// failed attempt, not a lost one.
 size_t CountLost(Service& service, const std::set<std::string>& running) {
   size_t lost = 0;
   for (const std::string& id : running) {
@@ -198,7 +199,7 @@ size_t CountLost(Service& service, const std::set<std::string>& running) {
   return lost;
 }
 
-// Lets every lease that nobody has claimed come to its end.
+// Waits until every unclaimed lease has ended.
 void WaitForGracePeriods() {
   poll(nullptr, 0, static_cast<int>(milliseconds(kLease + seconds(1)).count()));
 }
@@ -231,7 +232,7 @@ void Submit(Service& service, const json& job, size_t count) {
                       .body = job.dump(),
                       .duration = kPatience,
                       .limit = count};
-  // On a busy machine some are refused because they were not on disk in time.
+  // On a busy machine some submissions miss their deadline.
   for (int tries = 0; load.limit > 0; ++tries) {
     Require(tries < 20, "jobs are refused", service);
     load.limit -= RunLoad(load).answered;
@@ -274,7 +275,7 @@ void MeasureBroker(Figures& figures) {
 
 // --- Workers -------------------------------------------------------------------------------------
 
-// Whether a single-threaded process has children, without a look at every process there is.
+// Returns whether a single-threaded process has children, without reading all of /proc.
 bool HasChild(pid_t pid) {
   std::ifstream children("/proc/" + std::to_string(pid) + "/task/" + std::to_string(pid) +
                          "/children");
@@ -286,7 +287,8 @@ pid_t ZygoteOf(Service& service, size_t worker) {
   return harness::ChildrenOf(service.worker(worker).pid()).at(0);
 }
 
-// Seconds from the signal to the one of two workers that runs the only job until the other runs it.
+// Signals the one of two workers that runs the only job. Returns the seconds until the other runs
+// it.
 double FailOver(Service& service, const json& job, int signal_number) {
   const std::string id = service.client().Submit(job).at("id");
   service.client().WaitUntilEncoding(id, -1);

@@ -21,14 +21,12 @@
 #include "tests/system/program.h"
 #include "transcoder/worker/child/zygote.h"
 
-// How long encoding takes against the installed ffmpeg command line.
+// Compares encodes with the installed ffmpeg command line, and stream copies with cp. Ours are
+// tasks as a worker runs them: forked from a zygote, in its sandbox.
 //
-// Ours is a task as a worker has it run: forked from a zygote, in its sandbox.
-//
-//   single_vs_cli  wall time of a task over that of `ffmpeg`, 1080p to 720p, x264 medium crf 23
-//   with
+//   single_vs_cli  wall time of a task over that of `ffmpeg`, 1080p to 720p, x264 medium crf 23,
 //                  a keyframe every 2 s, AAC at 128 kb/s, MP4 faststart; median of 5 pairs, run in
-//                  turns. Ours also hashes, syncs and checks what it made.
+//                  turns. Ours also hashes, syncs and checks its output.
 //   remux_vs_cp    rate of copying the streams of a file of 200 MB or more into a new faststart MP4
 //                  (read, parse, write, hash, sync, check) over that of `cp` and sync of the same
 //                  file; median of 9 pairs, run in turns
@@ -188,7 +186,7 @@ void MeasureTranscode(Figures& figures, Encoder& encoder, const fs::path& clip) 
                                    MeasureSsim(by_ffmpeg, clip)));
 }
 
-// Reads a file and hashes it, as careful a peer of ours would.
+// Reads and hashes a file, for a fair comparison with a task.
 void HashFile(const fs::path& path) {
   constexpr size_t kBufferBytes = 256 << 10;
   const UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));

@@ -19,7 +19,7 @@ double Percentile(std::vector<double> samples, double share) {
 void Figures::Add(const std::string& metric, double value, const std::string& unit,
                   const std::string& aim) {
   rows_.push_back({metric, fmt::format("{:.4g} {}", value, unit), aim});
-  // Four figures are what a measurement on a shared machine is worth.
+  // Four digits: a measurement on a shared machine is not more precise.
   metrics_[metric] = std::isfinite(value)
                          ? nlohmann::ordered_json(std::stod(fmt::format("{:.4g}", value)))
                          : nlohmann::ordered_json();

@@ -23,7 +23,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::seconds kSilenceLimit{30};
 
-// One keep-alive connection with at most one request under way.
+// One keep-alive connection with at most one unanswered request.
 class Connection {
  public:
   Connection(const LoadOptions& options, int epoll, uint32_t index)
@@ -44,7 +44,7 @@ class Connection {
   bool busy() const { return busy_; }
   Clock::time_point due() const { return due_; }
 
-  // A request is far smaller than the socket's buffer, so it goes out whole.
+  // Send at once: a request is far smaller than the socket's buffer.
   void Send(const std::string& request, Clock::time_point due) {
     if (send(socket_.get(), request.data(), request.size(), MSG_NOSIGNAL) !=
         static_cast<ssize_t>(request.size())) {
@@ -55,7 +55,7 @@ class Connection {
     answer_.clear();
   }
 
-  // Reads what is there. Returns the status once the answer is complete.
+  // Reads the arrived bytes. Returns the status when the answer is complete.
   std::optional<int> Receive() {
     std::array<char, 16384> block;
     const ssize_t count = recv(socket_.get(), block.data(), block.size(), MSG_DONTWAIT);
@@ -116,7 +116,7 @@ class Load {
            std::to_string(options.body.size()) + "\r\n\r\n" + options.body;
   }
 
-  // When the next request is due.
+  // Returns when the next request is due.
   Clock::time_point NextDue(Clock::time_point now) const {
     if (!options_.rate) return now;
     return start_ + std::chrono::duration_cast<Clock::duration>(
@@ -159,7 +159,7 @@ class Load {
   int WaitMs() const {
     if (!options_.rate || idle_.empty()) return 1000;
     const auto left = NextDue(Clock::now()) - Clock::now();
-    // Rounded down: the last fraction of a millisecond is spun, so that pacing costs no latency.
+    // Round down and spin for the last fraction of a millisecond, so that pacing costs no latency.
     return static_cast<int>(std::clamp<int64_t>(
         std::chrono::duration_cast<std::chrono::milliseconds>(left).count(), 0, 1000));
   }

@@ -17,7 +17,7 @@ struct LoadOptions {
   int connections = 64;
   std::chrono::milliseconds duration{5'000};
   size_t limit = 0;  // requests after which it ends earlier; 0: none
-  // Requests per second of all connections together; unset: each sends again once it is answered.
+  // Requests per second of all connections together; unset: each repeats as soon as it is answered.
   std::optional<double> rate;
 };
 
@@ -25,14 +25,14 @@ struct LoadResult {
   size_t answered = 0;  // as expected
   size_t refused = 0;   // with another status
   double seconds = 0;   // from the first request to the last answer
-  // From the moment a request was due, which for a paced one may be before it could be sent, to
-  // the last byte of its answer.
+  // The time from the moment a request was due, which may be before it could be sent, to the last
+  // byte of its answer.
   std::vector<double> latencies_ms;
 };
 
-// POSTs one request again and again over keep-alive connections, from one thread that waits on all
-// of them (epoll), so that the client takes little of the machine that it measures.
-// Throws std::runtime_error if a connection breaks or the service stops answering.
+// Repeats one POST over keep-alive connections, from one thread with epoll, so that the client
+// takes little of the machine that it measures. Throws std::runtime_error if a connection breaks or
+// the service stops answering.
 LoadResult RunLoad(const LoadOptions& options);
 
 }  // namespace millrace::bench

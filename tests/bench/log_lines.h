@@ -14,8 +14,8 @@ struct LogLine {
   nlohmann::json fields;
 };
 
-// The lines of a program's log with this message, in order; of those, the ones from `since` on.
-// Lines that are no JSON, or not whole yet, are left out.
+// Returns the lines of a program's log with this message, from `since` on, in order. Leaves out
+// incomplete lines, and those that are no JSON.
 std::vector<LogLine> LinesOf(const std::filesystem::path& log, const std::string& message,
                              WallTime since);
 

@@ -119,7 +119,7 @@ class FakeRun {
     Say({{"type", "result"}, {"manifest", ToJson(manifest)}});
   }
 
-  // What it is to be cut about stands in it.
+  // Writes an excerpt that holds its own ExcerptSpec, or ends as `how` says.
   void CutExcerpt(const std::string& how) {
     if (how == "crash") Crash(SIGSEGV);
     if (how == "hang") Hang();

@@ -27,7 +27,7 @@ class ScriptedPeer {
   ScriptedPeer() { socket_.set(zmq::sockopt::linger, 0); }
   explicit ScriptedPeer(const std::string& endpoint) : ScriptedPeer() { Connect(endpoint); }
 
-  // For one that was made without an endpoint.
+  // Connects a peer that was made without an endpoint.
   void Connect(const std::string& endpoint) { socket_.connect(endpoint); }
 
   void SendFrames(const Frames& frames) {

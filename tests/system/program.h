@@ -21,7 +21,7 @@ struct Command {
   std::filesystem::path err;             // standard error; may be the same file
 };
 
-// How a process ended: its exit status, or the signal that killed it.
+// The end of a process: its exit status, or the signal that killed it.
 struct ProcessEnd {
   int exit_status = -1;
   int signal = 0;
