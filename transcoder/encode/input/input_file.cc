@@ -186,7 +186,7 @@ std::unique_ptr<InputFile> InputFile::OpenIndex(const InputFile& probed) {
   return file;
 }
 
-void InputFile::Open() {
+const AVInputFormat& InputFile::ProbeFormat() {
   const AVInputFormat* found = nullptr;
   const int score = av_probe_input_buffer2(io_.context(), &found, "", nullptr, 0, 0);
   if (io_.error() != 0) {
@@ -198,7 +198,11 @@ void InputFile::Open() {
     throw Error(kNotMedia, "the input is not in any known media format", AtStage("open"));
   }
   CheckFormatIsAllowed(*found);
+  return *found;
+}
 
+void InputFile::Open() {
+  const AVInputFormat& format = ProbeFormat();
   AVFormatContext* context = avformat_alloc_context();
   if (context == nullptr) {
     throw Error(kOutOfMemory, "FFmpeg could not allocate memory", AtStage("open"));
@@ -218,7 +222,7 @@ void InputFile::Open() {
           },
       .opaque = this};
   // On failure FFmpeg frees the context and sets it to null.
-  const int rc = avformat_open_input(&context, nullptr, found, nullptr);
+  const int rc = avformat_open_input(&context, nullptr, &format, nullptr);
   demuxer_.reset(context);
   if (rc == AVERROR_EXIT) {
     throw Error(kDeadlineExceeded, "the input takes too long to open", AtStage("open"));
@@ -227,7 +231,7 @@ void InputFile::Open() {
     nlohmann::json said = AtStage("open");
     said["ffmpeg_error"] = rc;
     throw Error(rc == AVERROR(ENOMEM) ? kOutOfMemory : kCorruptMedia,
-                "the " + std::string(found->name) + " file cannot be opened: " + ErrorText(rc),
+                "the " + std::string(format.name) + " file cannot be opened: " + ErrorText(rc),
                 said);
   }
 }

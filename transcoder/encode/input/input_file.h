@@ -52,6 +52,7 @@ class InputFile {
 
  private:
   InputFile(UniqueFd fd, const InputLimits& limits);
+  const AVInputFormat& ProbeFormat();
   void Open();
   void FindStreams();
   void CheckLimits() const;

@@ -255,6 +255,26 @@ void RefuseIf(scmp_filter_ctx filter, int call, const scmp_arg_cmp& condition) {
                "add a seccomp rule");
 }
 
+void RefuseOtherProcesses(scmp_filter_ctx filter) {
+  // Allows threads, but no processes. The flags of clone3 are behind a pointer, out of the filter's
+  // reach; ENOSYS makes the C library fall back to clone.
+  RefuseIf(filter, SCMP_SYS(clone),
+           {.arg = 0, .op = SCMP_CMP_MASKED_EQ, .datum_a = CLONE_THREAD, .datum_b = 0});
+  CheckSeccomp(seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0), "clone3");
+  // Allows a process to signal itself (abort), and no other.
+  RefuseIf(
+      filter, SCMP_SYS(tgkill),
+      {.arg = 0, .op = SCMP_CMP_NE, .datum_a = static_cast<scmp_datum_t>(getpid()), .datum_b = 0});
+  // Forbids asking the kernel to signal another process when a descriptor is ready.
+  for (const int command : {F_SETOWN, F_SETSIG, F_SETOWN_EX}) {
+    RefuseIf(filter, SCMP_SYS(fcntl),
+             {.arg = 1,
+              .op = SCMP_CMP_MASKED_EQ,
+              .datum_a = 0xffffffffU,
+              .datum_b = static_cast<scmp_datum_t>(command)});
+  }
+}
+
 void RestrictCalls() {
   const std::unique_ptr<void, void (*)(scmp_filter_ctx)> filter(seccomp_init(SCMP_ACT_ALLOW),
                                                                 &seccomp_release);
@@ -265,16 +285,7 @@ void RestrictCalls() {
     if (call < 0) continue;
     CheckSeccomp(seccomp_rule_add(filter.get(), refuse, call, 0), name);
   }
-  // Allows threads, but no processes. The flags of clone3 are behind a pointer, out of the filter's
-  // reach; ENOSYS makes the C library fall back to clone.
-  RefuseIf(filter.get(), SCMP_SYS(clone),
-           {.arg = 0, .op = SCMP_CMP_MASKED_EQ, .datum_a = CLONE_THREAD, .datum_b = 0});
-  CheckSeccomp(seccomp_rule_add(filter.get(), SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0),
-               "clone3");
-  // Allows a process to signal itself (abort), and no other.
-  RefuseIf(
-      filter.get(), SCMP_SYS(tgkill),
-      {.arg = 0, .op = SCMP_CMP_NE, .datum_a = static_cast<scmp_datum_t>(getpid()), .datum_b = 0});
+  RefuseOtherProcesses(filter.get());
   // Allows reading limits.
   RefuseIf(filter.get(), SCMP_SYS(prlimit64),
            {.arg = 2, .op = SCMP_CMP_NE, .datum_a = 0, .datum_b = 0});
@@ -282,14 +293,6 @@ void RestrictCalls() {
   // Forbids putting input into a terminal.
   RefuseIf(filter.get(), SCMP_SYS(ioctl),
            {.arg = 1, .op = SCMP_CMP_MASKED_EQ, .datum_a = 0xffffffffU, .datum_b = TIOCSTI});
-  // Forbids asking the kernel to signal another process when a descriptor is ready.
-  for (const int command : {F_SETOWN, F_SETSIG, F_SETOWN_EX}) {
-    RefuseIf(filter.get(), SCMP_SYS(fcntl),
-             {.arg = 1,
-              .op = SCMP_CMP_MASKED_EQ,
-              .datum_a = 0xffffffffU,
-              .datum_b = static_cast<scmp_datum_t>(command)});
-  }
   const int rc = seccomp_load(filter.get());
   if (rc == -EINVAL || rc == -ENOSYS) {
     LogWarning("the kernel has no seccomp filters: system calls are not fenced off");
