@@ -98,7 +98,7 @@ OutputSpec Copy() {
 
 class CopiedFixture : public testing::TestWithParam<const char*> {};
 
-TEST_P(CopiedFixture, HasTheHeadThatWasForeseenAndTheHashThatIsTold) {
+TEST_P(CopiedFixture, HasThePredictedHeadAndTheReportedHash) {
   const TempDir folder;
   const std::filesystem::path path = Enlarged(folder.path(), GetParam());
   TaskRunner runner;
@@ -214,7 +214,7 @@ bool IsForeseen(const std::filesystem::path& path) {
   return foreseen;
 }
 
-TEST(Pipeline, ForeseesTheHeadOfALargeCopyWithAnIndex) {
+TEST(Pipeline, PredictsTheHeadOfALargeCopyWithAnIndex) {
   const TempDir folder;
   EXPECT_TRUE(IsForeseen(Enlarged(folder.path(), "av-sync.mp4")));
   EXPECT_FALSE(IsForeseen(Enlarged(folder.path(), "fragmented.mp4")));
@@ -331,7 +331,7 @@ TEST(TrailingHash, StopsInTheMiddle) {
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(20));
 }
 
-TEST(TrailingHash, BeginsAgainWhereTheHeadIsNotAsForeseen) {
+TEST(TrailingHash, StartsOverIfThePredictedHeadIsWrong) {
   FileHead other = kHead;
   other.back() = 'x';
   for (const FileHead& head : {other, FileHead(2000, 'h'), FileHead()}) {
@@ -339,12 +339,12 @@ TEST(TrailingHash, BeginsAgainWhereTheHeadIsNotAsForeseen) {
   }
 }
 
-TEST(TrailingHash, HashesTheFinishedFileWhereNothingIsForeseen) {
+TEST(TrailingHash, HashesTheFinishedFileWithoutAPrediction) {
   ExpectRightHash({});
   ExpectRightHash([](const std::stop_token&) { return std::nullopt; });
 }
 
-TEST(TrailingHash, BeginsAgainWhereMediaWereWrittenTwice) {
+TEST(TrailingHash, StartsOverIfMediaWereWrittenTwice) {
   GrowingFile file(kHead);
   TrailingHash hash(file.path(), Foresee(kHead));
   file.Grow(8 * kMebibyte);
@@ -355,7 +355,7 @@ TEST(TrailingHash, BeginsAgainWhereMediaWereWrittenTwice) {
   EXPECT_EQ(hash.Get(), Sha256OfFile(file.path()));
 }
 
-TEST(TrailingHash, EndsWithItsWriter) {
+TEST(TrailingHash, StopsWhenItsWriterIsDestroyed) {
   GrowingFile file(kHead);
   std::atomic<bool> stopped{false};
   {
@@ -366,7 +366,7 @@ TEST(TrailingHash, EndsWithItsWriter) {
   EXPECT_TRUE(stopped);
 }
 
-TEST(TrailingHash, TellsThatTheFileCannotBeRead) {
+TEST(TrailingHash, ThrowsIfTheFileCannotBeRead) {
   TrailingHash hash("/nonexistent/file", Foresee(kHead));
   hash.Complete(0);
   try {

@@ -85,7 +85,7 @@ TEST_F(ExcerptTest, StaysSmallHoweverManyBytesASecondHas) {
   EXPECT_GT(ended.Find("excerpt")->bytes, int64_t{28} << 20);
 }
 
-TEST_F(ExcerptTest, IsNoneWhereTheInputHasNothing) {
+TEST_F(ExcerptTest, FailsWhereTheInputHasNothing) {
   const Ended ended = Cut(FixturePath("av-sync.mp4"), AtPts(1e6));
   EXPECT_FALSE(ended.succeeded);
   EXPECT_EQ(ended.error["code"], "no_matching_streams");

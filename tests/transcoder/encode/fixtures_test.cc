@@ -146,7 +146,7 @@ INSTANTIATE_TEST_SUITE_P(
     });
 
 // Every byte of the pictures is damaged: nothing can be decoded, from the first packet on.
-TEST(FailurePlace, SaysWhereTheFirstDamageIsAndWhatFfmpegSaidOfIt) {
+TEST(FailurePlace, NamesTheFirstDamageAndFfmpegsWordsForIt) {
   TempDir folder;
   const std::filesystem::path damaged = folder.path() / "damaged.webm";
   std::filesystem::copy_file(fixtures::FixturePath("webm-vp9-opus.webm"), damaged);

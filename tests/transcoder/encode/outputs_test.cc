@@ -214,7 +214,7 @@ TEST(Thumbnails, FallBackToTheLastPictureWhenTheHeaderLies) {
   EXPECT_NEAR(ended.Find("poster")->video["at_seconds"].get<double>(), 1.98, 0.05);
 }
 
-TEST(Refusals, NameCodecAndContainerOfACopyThatCannotBe) {
+TEST(Refusals, NameCodecAndContainerOfAnImpossibleCopy) {
   TaskRunner runner;
   const Ended ended =
       runner.Run(FixturePath("sdr-720p-aac.mp4"),

@@ -84,7 +84,7 @@ TEST(Program, ReportsAFileThatMayNotGrowAsAFailureOfWriting) {
 }
 
 // A file system of 64 KiB, in a namespace of the task's own.
-TEST(Program, LaysADiskThatIsFullToTheWorkerAndNotToTheMedia) {
+TEST(Program, BlamesTheWorkerAndNotTheMediaForAFullDisk) {
   const std::string mount = "mount -t tmpfs -o size=64k none \"$0\" 2>/dev/null";
   TaskRunner runner;
   const auto path = Write(runner.Document(FixturePath("sdr-720p-aac.mp4"), {Mp4()}));
@@ -101,7 +101,7 @@ TEST(Program, LaysADiskThatIsFullToTheWorkerAndNotToTheMedia) {
   EXPECT_EQ(TraitsOf(ErrorCode::kWorkerDiskFull).retry, RetryClass::kInfrastructure);
 }
 
-TEST(Program, TellsWhatIsInAFile) {
+TEST(Program, PrintsTheFactsOfAFile) {
   const auto ran = RunProcess({MILLRACE_ENCODE, "--probe", FixturePath("rotated-90.mp4")});
   ASSERT_EQ(ran.exit_code, 0);
   const auto media = nlohmann::json::parse(ran.out);
@@ -176,7 +176,7 @@ TEST(Sandbox, RefusesWhatATaskDoesNotNeed) {
   _exit(0);
 }
 
-TEST(FfmpegLog, LeavesOutWhatIsBeyondItsBound) {
+TEST(FfmpegLog, EndsAtItsLimit) {
   const TempDir folder;
   const std::string log = folder.path() / "log";
   const pid_t child = fork();
@@ -321,7 +321,7 @@ TEST_F(ZygoteTest, EndsWithAllItsChildrenWhenTheWorkerIsGone) {
   ReadReport();
 }
 
-TEST_F(ZygoteTest, SurvivesARequestThatIsNone) {
+TEST_F(ZygoteTest, SurvivesAMalformedRequest) {
   SendMessage(worker_.get(), {{"dance", "tango"}});
   Start("after", Write(runner_.Document(FixturePath("single-frame.mp4"), {Mp4()})));
   EXPECT_EQ(std::get<ZygoteStarted>(Reply()).token, "after");

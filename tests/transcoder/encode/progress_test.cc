@@ -25,7 +25,7 @@ ProgressEstimator::Observation Seen(double demuxed, int64_t bytes, double writte
           .outputs = {{.seconds = written, .finalized = 0}}};
 }
 
-TEST(ProgressEstimator, MeasuresWrittenAgainstPlannedMedia) {
+TEST(ProgressEstimator, ComparesWrittenMediaWithPlannedMedia) {
   ProgressEstimator estimator = Estimator(100);
   const Progress progress = estimator.Update(Seen(55, 550, 50), kStart + seconds(10));
   EXPECT_EQ(progress.percent, 45);  // half of the nine tenths before the end phase

@@ -52,7 +52,7 @@ TEST(BoundedQueue, LetsPushersOnOnceHalfOfALongQueueIsGone) {
   EXPECT_EQ(pushed.load(), 200);
 }
 
-TEST(BoundedQueue, StopWakesWhoWaitsToPush) {
+TEST(BoundedQueue, StopWakesAWaitingPusher) {
   BoundedQueue<int> queue(1);
   ASSERT_TRUE(queue.Push(1));
   bool pushed = true;
@@ -62,7 +62,7 @@ TEST(BoundedQueue, StopWakesWhoWaitsToPush) {
   EXPECT_FALSE(pushed);
 }
 
-TEST(BoundedQueue, StopWakesWhoWaitsToPop) {
+TEST(BoundedQueue, StopWakesAWaitingPopper) {
   BoundedQueue<int> queue(1);
   std::optional<int> popped = 7;
   std::thread popper([&] { popped = queue.Pop(); });

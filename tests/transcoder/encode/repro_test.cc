@@ -104,7 +104,7 @@ TEST(AttemptEnd, RepeatsAFailureOfTheSameCodeOnly) {
   EXPECT_FALSE(Repeats("out_of_memory", crash));
 }
 
-TEST(AttemptEnd, TakesAKillFromOutsideForWantOfMemory) {
+TEST(AttemptEnd, BlamesAKillFromOutsideOnMemory) {
   EXPECT_TRUE(Repeats("out_of_memory", {.wait_status = SIGKILL, .last_line = ""}));
   EXPECT_FALSE(
       Repeats("out_of_memory", {.wait_status = SIGKILL, .timed_out = true, .last_line = ""}));

@@ -55,7 +55,7 @@ TEST_F(ExcerptOfTest, IsLeftOutIfItCannotBeCut) {
 
 TEST_F(ExcerptOfTest, IsLeftOutIfItIsTooLarge) { ExpectNoExcerptIn(FailureOf("break:huge")); }
 
-TEST_F(ExcerptOfTest, IsNotWaitedForForLong) {
+TEST_F(ExcerptOfTest, IsLeftOutIfItTakesTooLong) {
   MakeImpatientHost();
   ExpectNoExcerptIn(FailureOf("break:hang"));
   Until([&] { return !fs::exists(Work() / "cut"); });
@@ -83,7 +83,7 @@ TEST_F(ExcerptOfTest, IsNotCutByAWorkerThatIsToldToLeave) {
   EXPECT_FALSE(events_.failures.back().second.error.context().contains("excerpt"));
 }
 
-TEST_F(ExcerptOfTest, LeavesTheFilesOfAFailureThatWasToldBehind) {
+TEST_F(ExcerptOfTest, LeavesTheFilesOfAReportedFailureInPlace) {
   MakeImpatientHost();
   FailureOf("break:hang");
   host_.reset();

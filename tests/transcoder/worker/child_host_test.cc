@@ -160,7 +160,7 @@ TEST_F(ChildHostTest, KillsAProbeAtItsDeadline) {
   EXPECT_THAT(WorkFolders(), IsEmpty());
 }
 
-TEST_F(ChildHostTest, TakesItsRunsAndTheirFilesWithIt) {
+TEST_F(ChildHostTest, EndsItsRunsAndDiscardsTheirFilesWhenDestroyed) {
   Start(kLease, "hang");
   StartProbe("hang", 30s);
   Until([&] { return !events_.started.empty(); });
@@ -208,7 +208,7 @@ class FullStore final : public MediaStore {
   MediaStore& store_;
 };
 
-TEST_F(ChildHostTest, LaysAFullDiskToTheWorker) {
+TEST_F(ChildHostTest, BlamesTheWorkerForAFullDisk) {
   FullStore full(*store_);
   host_ = std::make_unique<ChildHost>(
       ChildHostOptions{.encoder = MILLRACE_FAKE_ENCODER, .threads = 1, .stall_timeout = 60s}, full,

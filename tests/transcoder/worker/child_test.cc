@@ -41,7 +41,7 @@ TEST(LineSplitterTest, DropsALineThatIsTooLongAndGoesOnWithTheNext) {
   EXPECT_EQ(lines.dropped(), 1);
 }
 
-TEST(ParseReportTest, RefusesWhatIsNoReport) {
+TEST(ParseReportTest, RefusesLinesThatAreNoReports) {
   for (const char* line :
        {"", "nonsense", "[]", "{}", R"({"type":1})", R"({"type":"other"})", R"({"type":"media"})",
         R"({"type":"progress","progress":{}})", R"({"type":"result","manifest":7})",
@@ -50,7 +50,7 @@ TEST(ParseReportTest, RefusesWhatIsNoReport) {
   }
 }
 
-TEST(ParseReportTest, RefusesWhatWouldBeTooMuchForAMessageOrAStack) {
+TEST(ParseReportTest, RefusesReportsTooLargeForAMessageOrTooDeepForTheStack) {
   const auto media = [](const std::string& text) {
     return R"({"type":"media","media":)" + text + "}";
   };
@@ -72,7 +72,7 @@ TEST(ParseReportTest, RefusesWhatWouldBeTooMuchForAMessageOrAStack) {
   EXPECT_THROW(ParseReport(progress.dump()), Error);
 }
 
-TEST(ParseReportTest, RefusesAnEndThatCouldNotBePassedOn) {
+TEST(ParseReportTest, RefusesAResultOrErrorTooLargeToPassOn) {
   std::string numbers = "[1e9";
   while (numbers.size() < kMaxEndBytes * 3 / 4) numbers += ",1e9";
   numbers += "]";
@@ -146,7 +146,7 @@ TEST(OutcomeTest, NamesTheSignalAndWhereTheChildWas) {
   EXPECT_EQ(failed.usage.exit_status, std::nullopt);
 }
 
-TEST(OutcomeTest, AddsHowFarTheChildHadComeToWhatItReported) {
+TEST(OutcomeTest, AddsTheProgressOfTheChildToItsError) {
   ChildEnd end;
   end.wait_status = Exited(1);
   end.progress.phase = "transcoding";
@@ -160,7 +160,7 @@ TEST(OutcomeTest, AddsHowFarTheChildHadComeToWhatItReported) {
                             {"media_seconds", 12.5}}));
 }
 
-TEST(OutcomeTest, DoesNotTakeTheBeginningForAPlaceInTheMedia) {
+TEST(OutcomeTest, NamesNoPlaceInTheMediaBeforeTranscodingBegan) {
   ChildEnd end;
   end.wait_status = SIGSEGV;
   end.progress.phase = "probing";
@@ -196,7 +196,7 @@ TEST(ExcerptTest, IsNotCutWhereItWouldBeOfNoUse) {
   }
 }
 
-TEST(OutcomeTest, LaysASigkillToMemoryOnlyWithEvidence) {
+TEST(OutcomeTest, BlamesMemoryForASigkillOnlyWithEvidence) {
   ChildEnd end;
   end.wait_status = SIGKILL;
   EXPECT_EQ(FailureOf(end), ErrorCode::kEncoderCrashed);

@@ -56,7 +56,7 @@ TEST_F(WorkerProgramTest, ReleasesItsTasksOnASecondSigterm) {
   EXPECT_THAT(WorkFolders(), IsEmpty());
 }
 
-TEST_F(WorkerProgramTest, TakesItsChildrenWithItWhenItIsKilled) {
+TEST_F(WorkerProgramTest, ItsChildrenEndWhenItIsKilled) {
   Start();
   const auto [child, zygote] = AssignAndWatch(kLease, "hang");
   kill(pid_, SIGKILL);

@@ -111,7 +111,7 @@ pid_t ChildOf(pid_t parent) {
 }
 
 // With the real encoder, which is killed in the middle of its work as a crash would end it.
-TEST_F(WorkerProgramTest, HasAnExcerptCutWhereItsEncoderCrashed) {
+TEST_F(WorkerProgramTest, CutsAnExcerptAroundTheCrashOfItsEncoder) {
   const fs::path film = folder_.path() / "film.mkv";
   ASSERT_EQ(
       fixtures::RunProcess({"ffmpeg", "-loglevel", "error", "-f", "lavfi", "-i",

@@ -97,7 +97,7 @@ TEST_F(SessionBeatTest, ListsANewLeaseWithinAFifthOfASecond) {
   EXPECT_EQ(beats[0].body.at("tasks").at(0).at("fence"), 7);
 }
 
-TEST_F(SessionBeatTest, TellsTheMediaUntilABeatWithItWasAnswered) {
+TEST_F(SessionBeatTest, SendsTheMediaUntilABeatWithThemIsAnswered) {
   Register();
   Assign(kLease);
   session_.OnMedia(kLease, {{"format", "mov"}});
@@ -114,7 +114,7 @@ TEST_F(SessionBeatTest, TellsTheMediaUntilABeatWithItWasAnswered) {
   EXPECT_TRUE(NextBeat().body.at("tasks").at(0).contains("media"));
 }
 
-TEST_F(SessionBeatTest, TellsTheMediaOfSeveralTasksInSeveralBeatsWhereItIsMuch) {
+TEST_F(SessionBeatTest, SplitsLargeMediaOfSeveralTasksOverSeveralBeats) {
   Register();
   const std::array leases{kLease, Lease{.task = "tsk_b", .fence = 8}};
   for (const Lease& lease : leases) {
@@ -138,7 +138,7 @@ TEST_F(SessionBeatTest, TellsTheMediaOfSeveralTasksInSeveralBeatsWhereItIsMuch) 
 
 // --- The end of a lease --------------------------------------------------------------------------
 
-TEST_F(SessionBeatTest, StopsItsTasksWhenALeasePassesSinceTheAnsweredBeatWasSent) {
+TEST_F(SessionBeatTest, StopsItsTasksOneLeaseAfterItSentTheLastAnsweredBeat) {
   Register();
   Assign(kLease);
   const Message answered = NextBeat();
@@ -158,7 +158,7 @@ TEST_F(SessionBeatTest, StopsItsTasksWhenALeasePassesSinceTheAnsweredBeatWasSent
   EXPECT_THAT(transport_.Take(message::kReleased), IsEmpty());
 }
 
-TEST_F(SessionBeatTest, KeepsWhatIsFinishedWhenTheBrokerIsAwayForLong) {
+TEST_F(SessionBeatTest, KeepsFinishedTasksWhileTheBrokerIsAway) {
   Register();
   Assign(kLease);
   Finish(kLease);
@@ -172,7 +172,7 @@ TEST_F(SessionBeatTest, KeepsWhatIsFinishedWhenTheBrokerIsAwayForLong) {
   EXPECT_THAT(transport_.Take(message::kFinished), SizeIs(1));
 }
 
-TEST_F(SessionBeatTest, AnAnswerToNothingItAskedDoesNotProlongTheLease) {
+TEST_F(SessionBeatTest, DoesNotRenewItsLeaseByAnAnswerToNoQuestion) {
   Register();
   Assign(kLease);
   Pass(20s);
@@ -182,7 +182,7 @@ TEST_F(SessionBeatTest, AnAnswerToNothingItAskedDoesNotProlongTheLease) {
   EXPECT_THAT(host_.stopped, ElementsAre(kLease));
 }
 
-TEST_F(SessionBeatTest, StopsWhatTheBrokerSaysIsLost) {
+TEST_F(SessionBeatTest, StopsTasksWhoseLeaseTheBrokerCallsLost) {
   Register();
   Assign(kLease);
   Assign(kOther);

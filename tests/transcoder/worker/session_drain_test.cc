@@ -35,7 +35,7 @@ TEST_F(SessionDrainTest, LetsItsTasksFinishTakesNothingNewAndSaysGoodbye) {
   EXPECT_THAT(host_.stopped, IsEmpty());
 }
 
-TEST_F(SessionDrainTest, ReleasesWhatIsNotDoneAfterTheDrainTimeout) {
+TEST_F(SessionDrainTest, ReleasesUnfinishedTasksAfterTheDrainTimeout) {
   Register();
   Assign(kLease);
   session_.Drain();
@@ -60,7 +60,7 @@ TEST_F(SessionDrainTest, ReleasesAtOnceWhenToldTwice) {
   EXPECT_THAT(host_.stopped, ElementsAre(kLease));
 }
 
-TEST_F(SessionDrainTest, LeavesABrokerThatDoesNotAnswer) {
+TEST_F(SessionDrainTest, LeavesWithoutTheAnswerOfASilentBroker) {
   Register();
   Assign(kLease);
   session_.Drain();

@@ -38,17 +38,17 @@ TEST_F(FrozenSessionTest, ReportsNoFailureThatCameAfterTheLease) {
   ExpectItGaveUp();
 }
 
-TEST_F(FrozenSessionTest, SaysNothingOfItsLeaseWhenItIsToldToLeave) {
+TEST_F(FrozenSessionTest, ReportsNothingOfAnExpiredLeaseWhenToldToLeave) {
   session_.Drain();
   ExpectItGaveUp();
 }
 
-TEST_F(FrozenSessionTest, SaysNothingOfItsLeaseWhenItStartedLate) {
+TEST_F(FrozenSessionTest, ReportsNothingOfAnExpiredLeaseWhenItStartedLate) {
   session_.OnStarted(kLease);
   ExpectItGaveUp();
 }
 
-TEST_F(FrozenSessionTest, SaysNothingOfItsLeaseWhenItIsConnectedAgain) {
+TEST_F(FrozenSessionTest, ReportsNothingOfAnExpiredLeaseWhenReconnected) {
   session_.OnConnected();
   ExpectItGaveUp();
 }
@@ -61,7 +61,7 @@ TEST_F(FrozenSessionTest, TakesNoWorkThatHadBeenWaitingForIt) {
 
 class WokenSessionTest : public SessionTest {};
 
-TEST_F(WokenSessionTest, AnAnswerThatWaitedWhileItWasFrozenStillProlongsItsLease) {
+TEST_F(WokenSessionTest, RenewsItsLeaseByAnAnswerThatArrivedWhileItWasFrozen) {
   Register();
   Assign(kLease);
   const Message beat = NextBeat();

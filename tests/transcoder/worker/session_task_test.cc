@@ -36,7 +36,7 @@ TEST_F(SessionTaskTest, FailsAnAssignmentThatItDoesNotUnderstand) {
   EXPECT_THAT(transport_.Take(message::kFailed), SizeIs(1));
 }
 
-TEST_F(SessionTaskTest, GivesBackWhatExceedsItsSlots) {
+TEST_F(SessionTaskTest, GivesBackTasksBeyondItsSlots) {
   Register();
   Assign({"tsk_1", 1});
   Assign({"tsk_2", 2});
