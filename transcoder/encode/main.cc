@@ -48,7 +48,6 @@ void Declare(CLI::App& app, Arguments& arguments) {
          "--seconds", arguments.repro_seconds,
          "Kill the repeated attempt after this long (3600; 300 if the job died of making no "
          "progress)")
-      ->needs(repro)
       ->envname("MILLRACE_REPRO_SECONDS");
   auto* modes = app.add_option_group("mode");
   modes->add_options(task, probe, capabilities, zygote, repro);
