@@ -3,9 +3,9 @@
 // Every difference between the versions of FFmpeg that the encoder is built with: 5.1 (Debian 12),
 // 6.1 (Ubuntu 24.04) and 7.1 (Debian 13). No other file asks for a version.
 //
-// Debian 12 and Debian 13 build this and run all tests. For 6.1 the conditions follow FFmpeg's
-// doc/APIchanges, which names the version of each library that brought a function in; no test has
-// run with it.
+// All tests run with 5.1. With 7.1 the encoder compiles; its tests have not run there yet. Nothing
+// was compiled with 6.1: its conditions are the library versions, named below, in which FFmpeg
+// brought each function in.
 
 extern "C" {
 #include <libavcodec/avcodec.h>
