@@ -81,22 +81,23 @@ std::vector<EffectResult> EffectRunner::Store(const std::vector<Effect>& effects
 }
 
 EffectResult EffectRunner::Publish(const PublishOutputs& publish) {
-  bool there = false;
+  const Fence fence = PublishedFence(publish.made);
+  std::vector<std::string> lost;
   std::optional<Error> error = ErrorOf([&] {
     Failpoint("broker.before_publish");
-    there = media_.Publish(publish.task_id, publish.job_id, publish.fence, publish.manifest);
+    lost = media_.Publish(publish.job_id, publish.made);
     Failpoint("broker.during_publish");
   });
-  if (!error && !there) {
+  if (!error && !lost.empty()) {
     error = Error(ErrorCode::kOutputNotFound, "the files that the worker reported are gone");
   }
-  if (!error) return Published{.task_id = publish.task_id, .fence = publish.fence};
-  LogError("outputs not published", {{"job", publish.job_id},
-                                     {"task", publish.task_id},
-                                     {"fence", publish.fence},
-                                     {"error", ToJson(*error)}});
-  return PublishFailed{
-      .task_id = publish.task_id, .fence = publish.fence, .error = *std::move(error)};
+  if (!error) return Published{.job_id = publish.job_id, .fence = fence};
+  LogError("outputs not published",
+           {{"job", publish.job_id}, {"fence", fence}, {"lost", lost}, {"error", ToJson(*error)}});
+  return PublishFailed{.job_id = publish.job_id,
+                       .fence = fence,
+                       .error = *std::move(error),
+                       .lost = std::move(lost)};
 }
 
 void EffectRunner::BeginBurial(const Bury& bury) {

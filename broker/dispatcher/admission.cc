@@ -96,13 +96,13 @@ bool Admission::Repeat(Draft& draft, const ReplyTo& to, const message::Submit& s
 }
 
 void Admission::Admit(Draft& draft, const ReplyTo& to, Job job) {
-  std::vector<TaskRecord> tasks = PlanTasks(job);
+  std::vector<TaskRecord> tasks = Plan(job);
   JobEntry& entry = state_.jobs.Add(std::move(job), std::move(tasks), {});
   draft.Insert(entry);
   draft.Append(entry.job, JobEvent::kSubmit);
   const std::string victim = VictimOfSameInput(entry.job);
   if (victim.empty()) {
-    Queue(entry);
+    parts_.lifecycle.Queue(draft, entry);
   } else {
     BuryPoison(draft, entry, victim);
   }
@@ -111,8 +111,8 @@ void Admission::Admit(Draft& draft, const ReplyTo& to, Job job) {
   draft.Reply(to, message::JobReply{.job = parts_.aggregator.ViewOf(entry)});
 }
 
-void Admission::Queue(JobEntry& entry) {
-  for (TaskEntry& task : entry.tasks) state_.Enqueue(task);
+std::vector<TaskRecord> Admission::Plan(const Job& job) const {
+  return MakeTasks(job, PlanTasks(job, state_.fleet(), parts_.options.planner));
 }
 
 std::string Admission::VictimOfSameInput(const Job& job) const {
@@ -125,8 +125,8 @@ void Admission::BuryPoison(Draft& draft, JobEntry& entry, const std::string& vic
     // Two crashes of the earlier job, on workers whose names are forgotten: if this job is
     // redriven, one more crash is enough to bury it.
     task.record.crashed_workers = {"", ""};
-    parts_.lifecycle.FailUnstarted(draft, task, KnownPoison(victim));
   }
+  parts_.lifecycle.FailUnstarted(draft, entry.tasks.front(), KnownPoison(victim));
 }
 
 void Admission::OnCancel(Draft& draft, const ReplyTo& to, const message::Cancel& cancel) {
@@ -140,7 +140,7 @@ void Admission::OnCancel(Draft& draft, const ReplyTo& to, const message::Cancel&
         to, Error(ErrorCode::kJobFinished, "the job is done and its outputs are being published"));
     return;
   }
-  if (parts_.aggregator.FailedTask(*entry) != nullptr) {
+  if (FailedTask(*entry) != nullptr) {
     draft.Refuse(
         to, Error(ErrorCode::kJobFinished, "the job has failed and its report is being written"));
     return;

@@ -3,6 +3,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "broker/dispatcher/draft.h"
 #include "broker/dispatcher/leases.h"
@@ -35,14 +37,14 @@ class Admission {
 
   // Returns why `count` more jobs with outputs of `bytes` are not taken now; nullopt: they are.
   std::optional<Error> RefusalOf(size_t count, int64_t bytes, MonotonicTime now) const;
+  // Plans a job for the workers that there are.
+  std::vector<TaskRecord> Plan(const Job& job) const;
 
  private:
   // Answers a submission that repeats an earlier one. Returns false if it is a new one.
   bool Repeat(Draft& draft, const ReplyTo& to, const message::Submit& submit,
               const std::optional<EndedJob>& ended) const;
   void Admit(Draft& draft, const ReplyTo& to, Job job);
-  // Puts the tasks of a new job in line.
-  void Queue(JobEntry& entry);
   // Buries a new job whose input is known to have crashed the encoders of `victim`, a job.
   void BuryPoison(Draft& draft, JobEntry& entry, const std::string& victim);
   std::string VictimOfSameInput(const Job& job) const;

@@ -51,7 +51,8 @@ Dispatcher::Dispatcher(DispatcherOptions options, Snapshot snapshot, Now now)
                  .letters = letters_,
                  .canaries = canaries_,
                  .leases = leases_,
-                 .admission = admission_}) {}
+                 .admission = admission_,
+                 .lifecycle = lifecycle_}) {}
 
 template <typename Decide>
 Outcome Dispatcher::Decided(Now now, Decide decide) {

@@ -10,30 +10,19 @@
 namespace millrace::broker {
 namespace {
 
-// The state of a job: that of the first row whose task state one of its tasks is in. If none is,
-// all tasks are done.
-struct StateRow {
-  TaskState task;
-  JobState job;
-};
-constexpr auto kStates = std::to_array<StateRow>({
-    {TaskState::kCancelling, JobState::kCancelling},
-    {TaskState::kCancelled, JobState::kCancelled},
-    {TaskState::kLeased, JobState::kRunning},
-    {TaskState::kQueued, JobState::kQueued},
-    {TaskState::kRetryWait, JobState::kRetryWait},
-});
-
-bool HasTaskIn(const JobEntry& entry, TaskState state) {
-  return std::ranges::any_of(entry.tasks,
-                             [&](const TaskEntry& task) { return task.record.state == state; });
+std::vector<TaskState> StatesOf(const JobEntry& entry) {
+  std::vector<TaskState> states;
+  states.reserve(entry.tasks.size());
+  for (const TaskEntry& task : entry.tasks) states.push_back(task.record.state);
+  return states;
 }
 
-JobState StateOf(const JobEntry& entry) {
-  for (const StateRow& row : kStates) {
-    if (HasTaskIn(entry, row.task)) return row.job;
-  }
-  return JobState::kPublishing;
+// Why a job waits: the failure of the first of its tasks that does.
+nlohmann::json ErrorOfWaiting(const JobEntry& entry) {
+  const auto waiting = std::ranges::find(entry.tasks, TaskState::kRetryWait,
+                                         [](const TaskEntry& task) { return task.record.state; });
+  const bool known = waiting != entry.tasks.end() && waiting->record.failure.is_object();
+  return known ? waiting->record.failure.at("error") : nlohmann::json();
 }
 
 // Returns the event that leads from one state of a job to another; there is at most one.
@@ -48,40 +37,61 @@ JobEvent EventBetween(JobState from, JobState to) {
                          std::string(NameOf(to)));
 }
 
+// Whether a task that is done has made anything.
+bool HasFiles(const TaskEntry& task) {
+  const nlohmann::json& manifest = task.record.manifest;
+  return manifest.is_object() && !manifest.at("files").empty();
+}
+
 // Returns the part of progress that stays true when nothing runs.
 Progress PercentsOf(const Progress& progress) {
   return {.percent = progress.percent, .outputs = progress.outputs};
 }
 
-int PercentOf(const TaskEntry& task) {
-  return task.record.state == TaskState::kDone ? 100 : task.progress.percent;
+// A task that is done counts in full, whatever it said last.
+Progress ProgressOf(const TaskEntry& task) {
+  if (task.record.state != TaskState::kDone) return task.progress;
+  Progress done = task.progress;
+  done.percent = 100;
+  done.outputs.clear();
+  for (const OutputSpec& output : SpecOf(task).outputs) done.outputs.emplace_back(output.name, 100);
+  return done;
 }
 
-// Adds the tasks' progress up: the mean of their percents, the sum of their speeds.
+// Adds the tasks' progress up: the mean of their percents, weighted by what they cost, and what
+// they do at once.
 Progress Sum(const std::vector<TaskEntry>& tasks) {
   Progress sum;
+  double percent = 0;
+  double weights = 0;
   for (const TaskEntry& task : tasks) {
-    const Progress& one = task.progress;
-    sum.percent += PercentOf(task);
+    Progress one = ProgressOf(task);
+    percent += task.weight * one.percent;
+    weights += task.weight;
     if (sum.phase.empty()) sum.phase = one.phase;
     sum.frames += one.frames;
     sum.fps += one.fps;
-    sum.speed += one.speed;
-    sum.media_seconds += one.media_seconds;
-    // The job is done when the last task is.
+    sum.media_seconds = std::max(sum.media_seconds, one.media_seconds);
+    // The job ends with the slowest.
+    if (one.speed > 0) sum.speed = sum.speed > 0 ? std::min(sum.speed, one.speed) : one.speed;
     sum.eta_seconds = std::max(sum.eta_seconds, one.eta_seconds);
-    sum.outputs.insert(sum.outputs.end(), one.outputs.begin(), one.outputs.end());
+    std::ranges::move(one.outputs, std::back_inserter(sum.outputs));
   }
-  sum.percent /= std::max(1, static_cast<int>(tasks.size()));
+  // Rounded down, but for what floating point has lost.
+  sum.percent = static_cast<int>(percent / weights + 1e-9);
   return sum;
 }
 
 // Raises the percents of `progress` to those that clients have seen.
 Progress NeverLessThan(const Progress& shown, Progress progress) {
   progress.percent = std::max(shown.percent, std::min(progress.percent, 99));
-  for (auto& [name, percent] : progress.outputs) {
-    for (const auto& [shown_name, shown_percent] : shown.outputs) {
-      if (shown_name == name) percent = std::max(percent, shown_percent);
+  for (const auto& [name, percent] : shown.outputs) {
+    const auto same =
+        std::ranges::find(progress.outputs, name, &std::pair<std::string, int>::first);
+    if (same == progress.outputs.end()) {
+      progress.outputs.emplace_back(name, percent);
+    } else {
+      same->second = std::max(same->second, percent);
     }
   }
   return progress;
@@ -90,15 +100,18 @@ Progress NeverLessThan(const Progress& shown, Progress progress) {
 }  // namespace
 
 std::optional<int64_t> JobAggregator::Follow(Draft& draft, JobEntry& entry) {
-  if (FailedTask(entry) != nullptr) return std::nullopt;
-  const JobState state = StateOf(entry);
-  if (state == entry.job.state) return std::nullopt;
-  return draft.Advance(entry, EventBetween(entry.job.state, state));
+  const std::optional<JobState> state = JobStateOf(StatesOf(entry));
+  if (!state || *state == entry.job.state) return std::nullopt;
+  if (*state == JobState::kRetryWait) entry.job.error = ErrorOfWaiting(entry);
+  return draft.Advance(entry, EventBetween(entry.job.state, *state));
 }
 
 void JobAggregator::ShowProgress(Draft& draft, TaskEntry& task, Progress progress) {
-  JobEntry& entry = *task.job;
   task.progress = std::move(progress);
+  Show(draft, *task.job);
+}
+
+void JobAggregator::Show(Draft& draft, JobEntry& entry) {
   Progress shown = NeverLessThan(entry.progress, Sum(entry.tasks));
   const bool changed =
       shown.percent != entry.progress.percent || shown.phase != entry.progress.phase;
@@ -124,39 +137,51 @@ Progress JobAggregator::LastProgress(const JobEntry& entry) const {
 }
 
 void JobAggregator::Publish(Draft& draft, JobEntry& entry) {
-  TaskEntry& task = entry.tasks.front();  // PlanTasks makes one
-  state_.jobs.SetDeadline(task, std::nullopt);
-  draft.Add(PublishOutputs{.task_id = task.record.id,
-                           .job_id = entry.job.id,
-                           .fence = task.record.fence,
-                           .manifest = ManifestFromJson(task.record.manifest)});
+  PublishOutputs publish{.job_id = entry.job.id, .made = {}};
+  for (TaskEntry& task : entry.tasks) {
+    state_.jobs.SetDeadline(task, std::nullopt);
+    if (!HasFiles(task)) continue;
+    publish.made.push_back({.task = task.record.id,
+                            .fence = task.record.fence,
+                            .manifest = ManifestFromJson(task.record.manifest)});
+  }
+  draft.Add(std::move(publish));
 }
 
-void JobAggregator::TakeOutputs(JobEntry& entry, Fence published) {
-  entry.job.files.clear();
-  entry.job.warnings.clear();
+Fence JobAggregator::FenceOf(const JobEntry& entry) const {
+  Fence fence = 0;
+  for (const TaskEntry& task : entry.tasks) {
+    if (HasFiles(task)) fence = std::max(fence, task.record.fence);
+  }
+  return fence;
+}
+
+void JobAggregator::TakeOutputs(JobEntry& entry) {
+  Job& job = entry.job;
+  job.files.clear();
+  job.warnings.clear();
   for (const TaskEntry& task : entry.tasks) {
     Manifest manifest = ManifestFromJson(task.record.manifest);
-    std::ranges::move(manifest.files, std::back_inserter(entry.job.files));
-    std::ranges::move(manifest.warnings, std::back_inserter(entry.job.warnings));
+    std::ranges::move(manifest.files, std::back_inserter(job.files));
+    for (Warning& warning : manifest.warnings) {
+      // Each task that reads the input warns of it.
+      const bool known = std::ranges::find(job.warnings, warning) != job.warnings.end();
+      if (!known) job.warnings.push_back(std::move(warning));
+    }
   }
-  entry.job.published_fence = published;
-}
-
-TaskEntry* JobAggregator::FailedTask(JobEntry& entry) const {
-  const auto failed = std::ranges::find(entry.tasks, TaskState::kFailed,
-                                        [](const TaskEntry& task) { return task.record.state; });
-  return failed == entry.tasks.end() ? nullptr : &*failed;
+  job.published_fence = FenceOf(entry);
 }
 
 LiveJob JobAggregator::LiveOf(const JobEntry& entry) const {
   LiveJob live;
   live.progress = entry.progress;
-  if (!entry.attempts.empty()) live.attempt = entry.attempts.back().number;
+  for (const Attempt& attempt : entry.attempts) {
+    live.attempt = std::max(live.attempt, attempt.number);
+  }
   for (const TaskEntry& task : entry.tasks) {
-    if (task.lease) live.worker = task.record.last_worker;
+    if (task.lease && live.worker.empty()) live.worker = task.record.last_worker;
     if (task.record.due_at) {
-      live.retry_at = task.record.due_at;
+      live.retry_at = std::min(*task.record.due_at, live.retry_at.value_or(WallTime::max()));
       if (state_.spike.paused()) {
         live.retry_at = std::max(*live.retry_at, state_.retries_paused_until);
       }
@@ -164,6 +189,11 @@ LiveJob JobAggregator::LiveOf(const JobEntry& entry) const {
     if (const int64_t position = state_.queue.PositionOf(task.place()); position > 0) {
       live.queue_position = std::min(position, live.queue_position.value_or(position));
     }
+  }
+  if (entry.job.state == JobState::kRunning) {
+    // Some of its tasks may wait, but it does not.
+    live.retry_at.reset();
+    live.queue_position.reset();
   }
   return live;
 }

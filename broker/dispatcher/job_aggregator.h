@@ -23,6 +23,8 @@ class JobAggregator {
   // Takes a worker's report of a task's progress, and announces the job's if that changed. The
   // percents that clients see never fall, although a second attempt begins at 0 again.
   void ShowProgress(Draft& draft, TaskEntry& task, Progress progress);
+  // Computes the job's progress anew, after a task of it was done.
+  void Show(Draft& draft, JobEntry& entry);
   // Drops the phase and speed of a task that no longer runs.
   void EndPace(TaskEntry& task);
   // Returns the progress to keep of a job that ended without outputs.
@@ -30,11 +32,10 @@ class JobAggregator {
 
   // Asks for the outputs to be moved to their final place. REQUIRES: all tasks are done.
   void Publish(Draft& draft, JobEntry& entry);
+  // The fence under which they are published. REQUIRES: all tasks are done.
+  Fence FenceOf(const JobEntry& entry) const;
   // Collects the files and warnings of the job from its tasks' manifests.
-  void TakeOutputs(JobEntry& entry, Fence published);
-
-  // The first task that failed for good; nullptr if none has.
-  TaskEntry* FailedTask(JobEntry& entry) const;
+  void TakeOutputs(JobEntry& entry);
 
   // The part of a job that only memory has.
   LiveJob LiveOf(const JobEntry& entry) const;

@@ -4,17 +4,44 @@
 #include <utility>
 
 #include "broker/dispatcher/size_prediction.h"
+#include "broker/planner/cost_model.h"
 #include "core/base/id.h"
 
 namespace millrace::broker {
 
 Place TaskEntry::place() const { return {.priority = job->job.request.priority, .order = order}; }
 
-std::vector<TaskRecord> PlanTasks(const Job& job) {
-  std::vector<TaskRecord> tasks(1);
-  tasks[0].id = NewTaskId();
-  tasks[0].job_id = job.id;
+std::vector<TaskRecord> MakeTasks(const Job& job, const std::vector<PlannedTask>& plan) {
+  std::vector<TaskRecord> tasks(plan.size());
+  for (TaskRecord& task : tasks) task.id = NewTaskId();
+  for (size_t i = 0; i < plan.size(); ++i) {
+    tasks[i].job_id = job.id;
+    tasks[i].generation = job.generation;
+    tasks[i].kind = plan[i].kind;
+    tasks[i].spec = plan[i].spec;
+    for (const size_t other : plan[i].dependencies) {
+      tasks[i].dependencies.push_back(tasks[other].id);
+    }
+  }
   return tasks;
+}
+
+const EncodeSpec& SpecOf(const TaskEntry& task) {
+  return task.record.spec ? *task.record.spec : task.job->job.request.spec;
+}
+
+bool IsReady(const TaskEntry& task) {
+  return std::ranges::all_of(task.record.dependencies, [&](const std::string& id) {
+    return std::ranges::any_of(task.job->tasks, [&](const TaskEntry& other) {
+      return other.record.id == id && other.record.state == TaskState::kDone;
+    });
+  });
+}
+
+const TaskEntry* FailedTask(const JobEntry& entry) {
+  const auto failed = std::ranges::find(entry.tasks, TaskState::kFailed,
+                                        [](const TaskEntry& task) { return task.record.state; });
+  return failed == entry.tasks.end() ? nullptr : &*failed;
 }
 
 Attempt* FindAttempt(JobEntry& entry, Fence fence) {
@@ -30,13 +57,14 @@ JobEntry& JobTable::Add(Job job, std::vector<TaskRecord> tasks, std::vector<Atte
   entry.job = std::move(job);
   entry.attempts = std::move(attempts);
   entry.tasks.resize(tasks.size());
-  const EncoderSet needs = EncoderSet::NeededFor(entry.job.request.spec);
+  const std::optional<InputSize> input = tasks.size() > 1 ? InputSizeOf(entry.job) : std::nullopt;
   for (size_t i = 0; i < tasks.size(); ++i) {
     TaskEntry& task = entry.tasks[i];
     task.record = std::move(tasks[i]);
     task.job = &entry;
     task.order = ++last_order_;
-    task.needs = needs;
+    task.needs = EncoderSet::NeededFor(SpecOf(task));
+    if (input) task.weight = PredictSeconds(SpecOf(task).outputs, *input);
     tasks_[task.record.id] = &task;
   }
   entry.reserved_bytes = PredictOutputBytes(entry.job);

@@ -14,6 +14,7 @@
 #include "broker/dispatcher/encoders.h"
 #include "broker/dispatcher/task_queue.h"
 #include "broker/ledger/records.h"
+#include "broker/planner/task_planner.h"
 #include "core/base/clock.h"
 #include "core/model/messages/worker.h"
 
@@ -33,6 +34,7 @@ struct TaskEntry {
   JobEntry* job = nullptr;
   uint64_t order = 0;  // of submission
   EncoderSet needs;
+  double weight = 1;                      // how long it takes, against the other tasks of its job
   std::optional<Lease> lease;             // in kLeased and kCancelling
   Progress progress;                      // of the current attempt, or of the last one
   std::optional<MonotonicTime> deadline;  // set through JobTable::SetDeadline
@@ -56,8 +58,15 @@ struct JobEntry {
   bool changed = false;           // since the last commit
 };
 
-// What has to be done for a job, in tasks. The plan has one task, which makes all outputs.
-std::vector<TaskRecord> PlanTasks(const Job& job);
+// The records of a job's new tasks, in the order of the plan.
+std::vector<TaskRecord> MakeTasks(const Job& job, const std::vector<PlannedTask>& plan);
+
+// What the task makes.
+const EncodeSpec& SpecOf(const TaskEntry& task);
+// Whether the tasks that it depends on are done.
+bool IsReady(const TaskEntry& task);
+// The task that failed for good; nullptr if none has.
+const TaskEntry* FailedTask(const JobEntry& entry);
 
 // Returns the attempt of that fence; nullptr if the job has none.
 Attempt* FindAttempt(JobEntry& entry, Fence fence);

@@ -60,12 +60,13 @@ void Leases::Give(Draft& draft, TaskEntry& task, RegisteredWorker& worker) {
 
 void Leases::SendAssign(Draft& draft, const TaskEntry& task) const {
   const Job& job = task.job->job;
-  draft.Send(task.lease->instance, message::Assign{.lease = task.lease_name(),
-                                                   .job = job.id,
-                                                   .attempt = task.record.attempts_spent + 1,
-                                                   .input = ToJson(job.request.input),
-                                                   .input_name = InputFact(job, "name"),
-                                                   .spec = ToJson(job.request.spec)});
+  draft.Send(task.lease->instance,
+             message::Assign{.lease = task.lease_name(),
+                             .job = job.id,
+                             .attempt = task.record.attempts_spent + 1,
+                             .input = ToJson(task.record.input.value_or(job.request.input)),
+                             .input_name = InputFact(job, "name"),
+                             .spec = ToJson(SpecOf(task))});
 }
 
 void Leases::RepeatAssigns(Draft& draft, const RegisteredWorker& worker) const {

@@ -1,5 +1,6 @@
 #include "broker/dispatcher/lifecycle.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "broker/dispatcher/report.h"
@@ -23,6 +24,29 @@ AttemptEnd EvidenceOf(const Error& error) {
   return AttemptEnd::kOther;
 }
 
+// Whether the input has nothing for this task, but may have something for others of its job. Then
+// its outputs are skipped, as a task that made all of them would skip them.
+bool IsPassedOver(const TaskEntry& task, const Error& error) {
+  if (error.code() != ErrorCode::kNoMatchingStreams || !error.context().is_object() ||
+      error.context().value("stage", "") != "probe") {
+    return false;
+  }
+  return std::ranges::any_of(task.job->tasks, [&](const TaskEntry& other) {
+    if (&other == &task) return false;
+    return other.record.state != TaskState::kDone || !other.record.manifest.at("files").empty();
+  });
+}
+
+// The manifest of such a task.
+nlohmann::json PassedOver(const TaskEntry& task, const Error& error) {
+  Manifest manifest;
+  for (const OutputSpec& output : SpecOf(task).outputs) {
+    manifest.warnings.push_back(
+        {.code = "output_skipped", .detail = "output " + output.name + ": " + error.what()});
+  }
+  return ToJson(manifest);
+}
+
 void Discard(Draft& draft, const std::string& task_id, Fence fence) {
   draft.Add(DiscardWork{.task_id = task_id, .fence = fence});
 }
@@ -31,12 +55,22 @@ void Discard(Draft& draft, const std::string& task_id, Fence fence) {
 
 void Lifecycle::Resume(Draft& draft) {
   state_.jobs.ForEach([&](JobEntry& entry) {
-    if (TaskEntry* failed = parts_.aggregator.FailedTask(entry)) {
-      Bury(draft, *failed);
-    } else if (entry.job.state == JobState::kPublishing) {
+    if (entry.job.state == JobState::kPublishing && FailedTask(entry) == nullptr) {
       parts_.aggregator.Publish(draft, entry);
+    } else {
+      BuryOnceStopped(draft, entry);
     }
   });
+}
+
+void Lifecycle::Queue(Draft& draft, JobEntry& entry) {
+  for (TaskEntry& task : entry.tasks) {
+    if (IsReady(task)) {
+      state_.Enqueue(task);
+    } else {
+      draft.Advance(task, TaskEvent::kBlock);
+    }
+  }
 }
 
 void Lifecycle::EndAttempt(Draft& draft, TaskEntry& task, std::string_view outcome) {
@@ -57,14 +91,27 @@ void Lifecycle::EndAttempt(Draft& draft, TaskEntry& task, std::string_view outco
 
 void Lifecycle::Finish(Draft& draft, TaskEntry& task, nlohmann::json manifest,
                        const Manifest& parsed) {
-  JobEntry& entry = *task.job;
   EndAttempt(draft, task, "succeeded");
   parts_.health.CountEnd(draft, task, AttemptEnd::kSucceeded);
+  if (!parsed.media.is_null()) task.job->job.media = parsed.media;
+  Complete(draft, task, std::move(manifest));
+}
+
+void Lifecycle::Complete(Draft& draft, TaskEntry& task, nlohmann::json manifest) {
+  JobEntry& entry = *task.job;
   task.record.manifest = std::move(manifest);
   draft.Advance(task, TaskEvent::kFinish);
-  if (!parsed.media.is_null()) entry.job.media = parsed.media;
+  for (TaskEntry& other : entry.tasks) {
+    if (other.record.state != TaskState::kBlocked || !IsReady(other)) continue;
+    draft.Advance(other, TaskEvent::kReady);
+    state_.Enqueue(other);
+  }
   parts_.aggregator.Follow(draft, entry);
-  if (entry.job.state == JobState::kPublishing) parts_.aggregator.Publish(draft, entry);
+  if (entry.job.state == JobState::kPublishing) {
+    parts_.aggregator.Publish(draft, entry);
+  } else {
+    parts_.aggregator.Show(draft, entry);
+  }
 }
 
 void Lifecycle::Fail(Draft& draft, TaskEntry& task, nlohmann::json failure) {
@@ -87,10 +134,14 @@ void Lifecycle::EndBadly(Draft& draft, TaskEntry& task, nlohmann::json failure,
   } else {
     parts_.health.DropEvidence(draft, task);
   }
-  Apply(draft, task, parts_.health.Judge(task, error, is_canary, draft.now()), error);
+  if (IsPassedOver(task, error)) {
+    Complete(draft, task, PassedOver(task, error));
+  } else {
+    Apply(draft, task, parts_.health.Judge(task, error, is_canary, draft.now()));
+  }
 }
 
-void Lifecycle::Apply(Draft& draft, TaskEntry& task, const Verdict& verdict, const Error& error) {
+void Lifecycle::Apply(Draft& draft, TaskEntry& task, const Verdict& verdict) {
   switch (verdict.action) {
     case RetryAction::kRequeue:
       draft.Advance(task, TaskEvent::kRequeue);
@@ -100,12 +151,9 @@ void Lifecycle::Apply(Draft& draft, TaskEntry& task, const Verdict& verdict, con
       draft.Advance(task, TaskEvent::kRetry);
       task.record.due_at = draft.now().wall + verdict.delay;
       state_.jobs.SetDeadline(task, draft.now().monotonic + verdict.delay);
-      task.job->job.error = ToJson(error);
-      draft.Change(*task.job);
       break;
     case RetryAction::kBury:
-      draft.Advance(task, TaskEvent::kFail);
-      Bury(draft, task);
+      GiveUp(draft, task);
       break;
   }
   parts_.aggregator.Follow(draft, *task.job);
@@ -125,11 +173,16 @@ void Lifecycle::Stop(Draft& draft, TaskEntry& task, std::string_view outcome) {
   Discard(draft, task.record.id, task.record.fence);
   draft.Advance(task, TaskEvent::kStopped);
   parts_.aggregator.Follow(draft, *task.job);
-  if (IsTerminal(task.job->job.state)) EndJob(draft, *task.job);
+  if (IsTerminal(task.job->job.state)) {
+    EndJob(draft, *task.job);
+  } else {
+    BuryOnceStopped(draft, *task.job);
+  }
 }
 
-void Lifecycle::Cancel(Draft& draft, JobEntry& entry) {
+void Lifecycle::StopTasks(Draft& draft, JobEntry& entry) {
   for (TaskEntry& task : entry.tasks) {
+    if (!NextState(task.record.state, TaskEvent::kCancel)) continue;  // it has ended
     state_.queue.Remove(task.place());
     draft.Advance(task, TaskEvent::kCancel);
     if (task.record.state == TaskState::kCancelled) {
@@ -140,14 +193,23 @@ void Lifecycle::Cancel(Draft& draft, JobEntry& entry) {
       draft.Send(task.lease->instance, message::CancelOrder{task.lease_name()});
     }
   }
+}
+
+void Lifecycle::Cancel(Draft& draft, JobEntry& entry) {
+  StopTasks(draft, entry);
   parts_.aggregator.Follow(draft, entry);
   if (IsTerminal(entry.job.state)) EndJob(draft, entry);
 }
 
 void Lifecycle::FailUnstarted(Draft& draft, TaskEntry& task, const Error& error) {
   task.record.failure = {{"error", ToJson(error)}};
+  GiveUp(draft, task);
+}
+
+void Lifecycle::GiveUp(Draft& draft, TaskEntry& task) {
   draft.Advance(task, TaskEvent::kFail);
-  Bury(draft, task);
+  StopTasks(draft, *task.job);
+  BuryOnceStopped(draft, *task.job);
 }
 
 void Lifecycle::OnDeadline(Draft& draft, TaskEntry& task) {
@@ -171,46 +233,49 @@ void Lifecycle::OnDeadline(Draft& draft, TaskEntry& task) {
       parts_.aggregator.Publish(draft, *task.job);
       break;
     case TaskState::kFailed:
-      Bury(draft, task);
+      BuryOnceStopped(draft, *task.job);
       break;
     case TaskState::kQueued:
+    case TaskState::kBlocked:
     case TaskState::kCancelled:
       state_.jobs.SetDeadline(task, std::nullopt);
       break;
   }
 }
 
-TaskEntry* Lifecycle::FindPublishing(const std::string& task_id, Fence fence) const {
-  TaskEntry* task = state_.jobs.FindTask(task_id);
-  const bool publishing =
-      task != nullptr && task->record.fence == fence && task->record.state == TaskState::kDone;
-  return publishing ? task : nullptr;
+JobEntry* Lifecycle::FindPublishing(const std::string& job_id, Fence fence) const {
+  JobEntry* entry = state_.jobs.Find(job_id);
+  const bool publishing = entry != nullptr && entry->job.state == JobState::kPublishing &&
+                          FailedTask(*entry) == nullptr &&
+                          parts_.aggregator.FenceOf(*entry) == fence;
+  return publishing ? entry : nullptr;
 }
 
 void Lifecycle::OnResult(Draft& draft, const Published& published) {
-  const TaskEntry* task = FindPublishing(published.task_id, published.fence);
-  if (task == nullptr) return;
-  JobEntry& entry = *task->job;
-  parts_.aggregator.TakeOutputs(entry, published.fence);
-  draft.Advance(entry, JobEvent::kPublished);
-  EndJob(draft, entry);
+  JobEntry* entry = FindPublishing(published.job_id, published.fence);
+  if (entry == nullptr) return;
+  parts_.aggregator.TakeOutputs(*entry);
+  draft.Advance(*entry, JobEvent::kPublished);
+  EndJob(draft, *entry);
 }
 
 void Lifecycle::OnResult(Draft& draft, const PublishFailed& failed) {
-  TaskEntry* task = FindPublishing(failed.task_id, failed.fence);
-  if (task == nullptr) return;
-  // Storage that fails may work again, and then the encode need not be repeated. Any other error
-  // means that the files are gone.
+  JobEntry* entry = FindPublishing(failed.job_id, failed.fence);
+  if (entry == nullptr) return;
+  // Storage that fails may work again, and then the encode need not be repeated.
   if (failed.error.traits().blame == Blame::kStorage) {
-    TryEffectLater(*task, draft.now());
-  } else {
-    Redo(draft, *task, failed.error);
+    TryEffectLater(entry->tasks.front(), draft.now());
+    return;
+  }
+  for (const std::string& id : failed.lost) {
+    if (FailedTask(*entry) != nullptr) return;
+    Redo(draft, *state_.jobs.FindTask(id), failed.error);
   }
 }
 
 void Lifecycle::OnResult(Draft& draft, const Buried& buried) {
   JobEntry* entry = state_.jobs.Find(buried.job_id);
-  const TaskEntry* failed = entry == nullptr ? nullptr : parts_.aggregator.FailedTask(*entry);
+  const TaskEntry* failed = entry == nullptr ? nullptr : FailedTask(*entry);
   if (failed == nullptr) return;
   const Error cause = CauseOfDeath(failed->record);
   entry->job.error = ToJson(cause);
@@ -221,8 +286,8 @@ void Lifecycle::OnResult(Draft& draft, const Buried& buried) {
 
 void Lifecycle::OnResult(Draft& draft, const BuryFailed& failed) {
   JobEntry* entry = state_.jobs.Find(failed.job_id);
-  TaskEntry* task = entry == nullptr ? nullptr : parts_.aggregator.FailedTask(*entry);
-  if (task != nullptr) TryEffectLater(*task, draft.now());
+  const TaskEntry* task = entry == nullptr ? nullptr : FailedTask(*entry);
+  if (task != nullptr) TryEffectLater(*state_.jobs.FindTask(task->record.id), draft.now());
 }
 
 void Lifecycle::Redo(Draft& draft, TaskEntry& task, const Error& error) {
@@ -236,18 +301,22 @@ void Lifecycle::Redo(Draft& draft, TaskEntry& task, const Error& error) {
   ++task.record.infrastructure_failures;
   draft.Advance(task, TaskEvent::kRedo);
   if (task.record.infrastructure_failures > parts_.options.max_infrastructure_failures) {
-    draft.Advance(task, TaskEvent::kFail);
-    Bury(draft, task);
+    GiveUp(draft, task);
     return;
   }
   parts_.aggregator.Follow(draft, *task.job);
   state_.Enqueue(task);
 }
 
-void Lifecycle::Bury(Draft& draft, TaskEntry& task) {
-  state_.jobs.SetDeadline(task, std::nullopt);
+void Lifecycle::BuryOnceStopped(Draft& draft, JobEntry& entry) {
+  const TaskEntry* failed = FailedTask(entry);
+  if (failed == nullptr) return;
+  for (TaskEntry& task : entry.tasks) {
+    if (task.record.state == TaskState::kCancelling) return;
+  }
+  state_.jobs.SetDeadline(*state_.jobs.FindTask(failed->record.id), std::nullopt);
   draft.Add(broker::Bury{
-      .letter = MakeDeadLetter(*task.job, CauseOfDeath(task.record), draft.now().wall)});
+      .letter = MakeDeadLetter(*failed, CauseOfDeath(failed->record), draft.now().wall)});
 }
 
 void Lifecycle::TryEffectLater(TaskEntry& task, Now now) {
@@ -259,6 +328,12 @@ void Lifecycle::EndJob(Draft& draft, JobEntry& entry) {
   entry.job.finished_at = draft.now().wall;
   if (entry.job.state != JobState::kSucceeded) {
     entry.job.last_progress = parts_.aggregator.LastProgress(entry);
+  }
+  for (const TaskEntry& task : entry.tasks) {
+    const bool unused = task.record.state == TaskState::kDone;
+    if (unused && entry.job.state != JobState::kSucceeded) {
+      Discard(draft, task.record.id, task.record.fence);
+    }
   }
   // The dead letter has its own copies. Folders are removed after the commit only: until then the
   // letter may have to be written once more.

@@ -2,6 +2,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "broker/dispatcher/canaries.h"
 #include "broker/dispatcher/draft.h"
@@ -34,6 +35,9 @@ class Lifecycle {
   // Takes up the publishing and burying that an earlier broker had begun.
   void Resume(Draft& draft);
 
+  // Puts the tasks of a job in line, but for those that wait for others of them.
+  void Queue(Draft& draft, JobEntry& entry);
+
   // --- REQUIRES: the task has a lease.
   void Finish(Draft& draft, TaskEntry& task, nlohmann::json manifest, const Manifest& parsed);
   void Fail(Draft& draft, TaskEntry& task, nlohmann::json failure);
@@ -45,7 +49,8 @@ class Lifecycle {
 
   // REQUIRES: the job is queued, running or waits for a retry.
   void Cancel(Draft& draft, JobEntry& entry);
-  // Gives a task up before it has run. REQUIRES: it is queued and not in line.
+  // Gives a task up before it has run, and its job with it. REQUIRES: it is queued, and no task of
+  // the job is in line.
   void FailUnstarted(Draft& draft, TaskEntry& task, const Error& error);
   // Does what the deadline of a task was set for.
   void OnDeadline(Draft& draft, TaskEntry& task);
@@ -60,12 +65,19 @@ class Lifecycle {
   // Closes the current attempt and lets go of its lease.
   void EndAttempt(Draft& draft, TaskEntry& task, std::string_view outcome);
   void EndBadly(Draft& draft, TaskEntry& task, nlohmann::json failure, std::string_view outcome);
-  void Apply(Draft& draft, TaskEntry& task, const Verdict& verdict, const Error& error);
+  void Apply(Draft& draft, TaskEntry& task, const Verdict& verdict);
+  // Makes a task done, lets those run that waited for it, and publishes if it was the last.
+  void Complete(Draft& draft, TaskEntry& task, nlohmann::json manifest);
+  // Ends a task for good: the others of its job are stopped, and then the job is buried.
+  void GiveUp(Draft& draft, TaskEntry& task);
+  // Has the tasks of a job stop that have not ended.
+  void StopTasks(Draft& draft, JobEntry& entry);
   // Runs a finished task again, as its outputs are gone.
   void Redo(Draft& draft, TaskEntry& task, const Error& error);
-  void Bury(Draft& draft, TaskEntry& task);
+  // Buries the job if a task of it has failed for good and none runs any more.
+  void BuryOnceStopped(Draft& draft, JobEntry& entry);
   void TryEffectLater(TaskEntry& task, Now now);
-  TaskEntry* FindPublishing(const std::string& task_id, Fence fence) const;
+  JobEntry* FindPublishing(const std::string& job_id, Fence fence) const;
   // REQUIRES: the job's state is terminal.
   void EndJob(Draft& draft, JobEntry& entry);
 

@@ -7,6 +7,7 @@
 
 #include "broker/dispatcher/failure_spike.h"
 #include "broker/dispatcher/worker_breaker.h"
+#include "broker/planner/task_planner.h"
 #include "core/base/random.h"
 
 namespace millrace::broker {
@@ -27,6 +28,7 @@ struct DispatcherOptions {
   int64_t min_free_bytes = int64_t{1} << 30;
   BreakerLimits breaker;  // of one worker
   SpikeLimits spike;      // of the fleet
+  PlannerOptions planner;
   // Returns a number in [0, 1); a test gives a fixed one.
   std::function<double()> random = RandomFraction;
 };

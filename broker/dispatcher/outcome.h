@@ -53,10 +53,8 @@ struct ReplyToClient {
 };
 // Leads to Published or PublishFailed.
 struct PublishOutputs {
-  std::string task_id;
   std::string job_id;
-  Fence fence = 0;
-  Manifest manifest;
+  std::vector<TaskOutputs> made;  // under PublishedFence(made)
 };
 // Writes the folder; leads to Buried or BuryFailed.
 struct Bury {
@@ -92,14 +90,15 @@ using Effect = std::variant<SendToWorker, ReplyToClient, PublishOutputs, Bury, D
 
 // Results of effects, which the loop reports to the dispatcher.
 struct Published {
-  std::string task_id;
+  std::string job_id;
   Fence fence = 0;
 };
-// The files are gone, or storage failed; `error` says which.
+// The files of the tasks `lost` are gone, or storage failed; `error` says which.
 struct PublishFailed {
-  std::string task_id;
+  std::string job_id;
   Fence fence = 0;
   Error error;
+  std::vector<std::string> lost;
 };
 struct Buried {
   std::string job_id;

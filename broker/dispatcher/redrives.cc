@@ -31,6 +31,17 @@ void ResetBudgets(TaskRecord& task, bool was_poison) {
   task.failure = nullptr;
 }
 
+bool HaveSpecsOf(const std::vector<TaskRecord>& tasks, const std::vector<TaskRecord>& others) {
+  return std::ranges::equal(tasks, others, {}, &TaskRecord::spec, &TaskRecord::spec);
+}
+
+// What encoders did to the earlier tasks of poison holds for each of the new ones.
+void Inherit(const std::vector<TaskRecord>& earlier, std::vector<TaskRecord>& tasks) {
+  const auto failed = std::ranges::find(earlier, TaskState::kFailed, &TaskRecord::state);
+  if (failed == earlier.end()) return;
+  for (TaskRecord& task : tasks) task.crashed_workers = failed->crashed_workers;
+}
+
 void BeginGeneration(Job& job) {
   ++job.generation;
   job.started_at.reset();
@@ -148,17 +159,35 @@ void Redrives::OnDeadLoaded(Draft& draft, const LoadDead& asked, std::vector<Dea
   draft.Put(std::move(*redrive));
 }
 
+std::vector<TaskRecord> Redrives::TasksOf(const DeadJob& dead, bool changed,
+                                          bool was_poison) const {
+  if (changed) {
+    std::vector<TaskRecord> planned = parts_.admission.Plan(dead.job);
+    if (!HaveSpecsOf(planned, dead.tasks)) {
+      if (was_poison) Inherit(dead.tasks, planned);
+      return planned;
+    }
+  }
+  std::vector<TaskRecord> tasks = dead.tasks;
+  for (TaskRecord& task : tasks) {
+    ResetBudgets(task, was_poison);
+    task.generation = dead.job.generation;
+  }
+  return tasks;
+}
+
 JobEntry& Redrives::Start(Draft& draft, DeadJob dead, const nlohmann::json& patch) {
   // First, as it may throw.
   if (!patch.is_null()) dead.job.request = PatchSpec(dead.job.request, patch);
   BeginGeneration(dead.job);
   const bool was_poison = dead.letter.code == TraitsOf(ErrorCode::kPoison).name;
-  for (TaskRecord& task : dead.tasks) ResetBudgets(task, was_poison);
-  JobEntry& entry = state_.jobs.Add(std::move(dead.job), std::move(dead.tasks), {});
+  std::vector<TaskRecord> tasks = TasksOf(dead, !patch.is_null(), was_poison);
+  JobEntry& entry = state_.jobs.Add(std::move(dead.job), std::move(tasks), {});
   for (TaskEntry& task : entry.tasks) {
-    draft.Advance(task, TaskEvent::kRedrive);
-    state_.Enqueue(task);
+    if (task.record.state != TaskState::kQueued) draft.Advance(task, TaskEvent::kRedrive);
+    draft.Change(task);
   }
+  parts_.lifecycle.Queue(draft, entry);
   const int64_t sequence = draft.Advance(entry, JobEvent::kRedrive);
   if (!patch.is_null()) draft.Replace(entry);
   parts_.letters.CloseRedriven(draft, std::move(dead.letter), sequence);

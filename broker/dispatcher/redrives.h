@@ -6,6 +6,7 @@
 #include "broker/dispatcher/canaries.h"
 #include "broker/dispatcher/draft.h"
 #include "broker/dispatcher/letters.h"
+#include "broker/dispatcher/lifecycle.h"
 #include "broker/dispatcher/state.h"
 #include "core/model/messages/client.h"
 
@@ -19,6 +20,7 @@ struct RedrivesParts {
   Canaries& canaries;
   Leases& leases;
   Admission& admission;
+  Lifecycle& lifecycle;
 };
 
 // Has dead jobs run again: one, or many at once, these behind a canary if the client wants one.
@@ -38,6 +40,9 @@ class Redrives {
   // Starts the next generation of a job, its spec changed by `patch`; null: as it is. Throws
   // Error{kInvalidRequest} if the patch does not fit. REQUIRES: the job's letter is open.
   JobEntry& Start(Draft& draft, DeadJob dead, const nlohmann::json& patch);
+  // The tasks of a new generation: planned anew if its spec was changed so that the plan is another
+  // one, else those of the last.
+  std::vector<TaskRecord> TasksOf(const DeadJob& dead, bool changed, bool was_poison) const;
   // Says why none of these jobs is redriven now; nullopt: all are.
   std::optional<Error> RefusalOf(const std::vector<DeadJob>& jobs, MonotonicTime now) const;
 

@@ -1,5 +1,6 @@
 #include "broker/dispatcher/report.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "broker/ledger/failure_signature.h"
@@ -34,19 +35,52 @@ nlohmann::json SignatureJson(const Error& cause) {
           {"codec", signature.codec}};
 }
 
+const Attempt* LastAttempt(const TaskEntry& task) {
+  const std::vector<Attempt>& attempts = task.job->attempts;
+  const auto last = std::find_if(attempts.rbegin(), attempts.rend(), [&](const Attempt& attempt) {
+    return attempt.task_id == task.record.id;
+  });
+  return last == attempts.rend() ? nullptr : &*last;
+}
+
 // Writes the task as a worker would have been given it, with the paths of the dead-letter folder.
-nlohmann::json TaskJson(const JobEntry& entry) {
+nlohmann::json TaskJson(const TaskEntry& failed) {
+  const Job& job = failed.job->job;
   TaskDocument task;
-  task.job_id = entry.job.id;
-  for (const TaskEntry& one : entry.tasks) {
-    task.task_id = one.record.id;
-    task.fence = one.record.fence;
-  }
-  if (!entry.attempts.empty()) task.attempt = entry.attempts.back().number;
-  task.input_path = entry.job.request.input.path;
-  task.input_name = InputFact(entry.job, "name");
-  task.spec = entry.job.request.spec;
+  task.job_id = job.id;
+  task.task_id = failed.record.id;
+  task.fence = failed.record.fence;
+  if (const Attempt* last = LastAttempt(failed)) task.attempt = last->number;
+  task.input_path = failed.record.input.value_or(job.request.input).path;
+  task.input_name = InputFact(job, "name");
+  task.spec = SpecOf(failed);
   return ToJson(task);
+}
+
+// Tells what became of each task of the job.
+nlohmann::json TasksJson(const JobEntry& entry) {
+  nlohmann::json tasks = nlohmann::json::array();
+  for (const TaskEntry& task : entry.tasks) {
+    nlohmann::json outputs = nlohmann::json::array();
+    for (const OutputSpec& output : SpecOf(task).outputs) outputs.push_back(output.name);
+    tasks.push_back({{"task", task.record.id},
+                     {"kind", NameOf(task.record.kind)},
+                     {"state", NameOf(task.record.state)},
+                     {"outputs", std::move(outputs)}});
+  }
+  return tasks;
+}
+
+// Lists the work folders that the letter takes logs from, those of the failed task last: its last
+// attempt is the one to repeat.
+std::vector<std::pair<std::string, Fence>> FoldersOf(const TaskEntry& failed) {
+  std::vector<std::pair<std::string, Fence>> folders;
+  for (const Attempt& attempt : failed.job->attempts) {
+    if (KeepsFolder(attempt)) folders.emplace_back(attempt.task_id, attempt.fence);
+  }
+  std::ranges::stable_partition(
+      folders, [&](const auto& folder) { return folder.first != failed.record.id; });
+  return folders;
 }
 
 // Returns the code with which a single run of the encoder fails if it fails as the job did. Poison
@@ -67,13 +101,14 @@ bool KeepsFolder(const Attempt& attempt) {
   return error.traits().retry != RetryClass::kInfrastructure;
 }
 
-DeadLetter MakeDeadLetter(const JobEntry& entry, const Error& cause, WallTime died_at) {
+DeadLetter MakeDeadLetter(const TaskEntry& failed, const Error& cause, WallTime died_at) {
+  const JobEntry& entry = *failed.job;
   const Job& job = entry.job;
   DeadLetter letter{.job_id = job.id,
                     .report = {},
                     .input = job.request.input,
-                    .attempts = {},
-                    .task = TaskJson(entry),
+                    .attempts = FoldersOf(failed),
+                    .task = TaskJson(failed),
                     .expected_code = CodeToReproduce(cause),
                     .abandon = {}};
   nlohmann::json attempts = nlohmann::json::array();
@@ -81,7 +116,8 @@ DeadLetter MakeDeadLetter(const JobEntry& entry, const Error& cause, WallTime di
   nlohmann::json last;
   for (const Attempt& attempt : entry.attempts) {
     attempts.push_back(ToJson(attempt));
-    if (KeepsFolder(attempt)) letter.attempts.emplace_back(attempt.task_id, attempt.fence);
+    // How the task failed that the job died of.
+    if (attempt.task_id != failed.record.id) continue;
     nlohmann::json failure = FailureJson(attempt);
     if (failure.is_null()) continue;
     if (first.is_null()) first = failure;
@@ -101,6 +137,8 @@ DeadLetter MakeDeadLetter(const JobEntry& entry, const Error& cause, WallTime di
                    {"first_failure", std::move(first)},
                    {"last_failure", std::move(last)},
                    {"attempts", std::move(attempts)},
+                   {"task", failed.record.id},
+                   {"tasks", TasksJson(entry)},
                    {"input", ToJson(job.request.input)},
                    {"input_facts", job.input_facts},
                    {"media", job.media},
@@ -111,6 +149,8 @@ DeadLetter MakeDeadLetter(const JobEntry& entry, const Error& cause, WallTime di
 
 DeadLetterRecord MakeDeadLetterRecord(const JobEntry& entry, const Error& cause, WallTime died_at) {
   FailureSignature signature = SignatureOf(cause);
+  const TaskEntry* failed = FailedTask(entry);
+  const Attempt* last = failed == nullptr ? nullptr : LastAttempt(*failed);
   return {.job_id = entry.job.id,
           .generation = entry.job.generation,
           .state = DeadLetterRecord::State::kOpen,
@@ -125,7 +165,7 @@ DeadLetterRecord MakeDeadLetterRecord(const JobEntry& entry, const Error& cause,
           .signature_text = std::move(signature.text),
           .input_name = InputFact(entry.job, "name"),
           .input_sha256 = InputFact(entry.job, "sha256"),
-          .worker = entry.attempts.empty() ? "" : entry.attempts.back().worker};
+          .worker = last == nullptr ? "" : last->worker};
 }
 
 std::string InputFact(const Job& job, const char* key) {

@@ -14,9 +14,9 @@ namespace millrace::broker {
 // that anybody needs.
 bool KeepsFolder(const Attempt& attempt);
 
-// Makes the contents of the dead-letter folder of a job that failed for `cause`;
+// Makes the contents of the dead-letter folder of a job of which this task failed for `cause`;
 // docs/dead-letters.md describes report.json.
-DeadLetter MakeDeadLetter(const JobEntry& entry, const Error& cause, WallTime died_at);
+DeadLetter MakeDeadLetter(const TaskEntry& failed, const Error& cause, WallTime died_at);
 
 // Makes the row of that job in the queue of dead letters.
 DeadLetterRecord MakeDeadLetterRecord(const JobEntry& entry, const Error& cause, WallTime died_at);

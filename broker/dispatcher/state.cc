@@ -91,11 +91,22 @@ void DispatcherState::RestoreTask(TaskEntry& task, const DispatcherOptions& opti
       task.lease = Lease{.instance = "", .acknowledged = true};
       jobs.SetDeadline(task, now.monotonic + options.lease);
       break;
+    case TaskState::kBlocked:
     case TaskState::kDone:
     case TaskState::kFailed:
     case TaskState::kCancelled:
       break;
   }
+}
+
+Fleet DispatcherState::fleet() const {
+  Fleet fleet;
+  for (const auto& [name, worker] : workers.by_name()) {
+    if (worker.draining || worker.gone_since) continue;
+    ++fleet.workers;
+    fleet.slots += worker.slots;
+  }
+  return fleet;
 }
 
 void DispatcherState::Enqueue(TaskEntry& task) {

@@ -17,6 +17,7 @@
 #include "broker/dispatcher/worker_breaker.h"
 #include "broker/dispatcher/worker_registry.h"
 #include "broker/ledger/records.h"
+#include "broker/planner/task_planner.h"
 
 namespace millrace::broker {
 
@@ -30,6 +31,8 @@ struct DispatcherState {
 
   // Puts a task in line.
   void Enqueue(TaskEntry& task);
+  // The workers that take new tasks.
+  Fleet fleet() const;
 
   JobTable jobs;                    // that have not ended, with their tasks
   TaskQueue queue;                  // tasks that wait for a worker

@@ -35,7 +35,7 @@ nlohmann::json TasksOf(const RegisteredWorker& worker) {
     tasks.push_back({{"task", task->record.id},
                      {"job", task->record.job_id},
                      {"fence", task->record.fence},
-                     {"percent", task->job->progress.percent}});
+                     {"percent", task->progress.percent}});
   }
   return tasks;
 }

@@ -32,7 +32,7 @@ class Ledger {
   virtual std::optional<Job> FindJob(const std::string& id) = 0;
   // The job that was submitted with this Idempotency-Key, which is not empty.
   virtual std::optional<Job> FindJobByKey(const std::string& key) = 0;
-  // All there are, whatever their states, by id.
+  // Those of the job's current generation, whatever their states, by id.
   virtual std::vector<TaskRecord> TasksOf(const std::string& job_id) = 0;
   // Newest last.
   virtual std::vector<Attempt> AttemptsOf(const std::string& job_id) = 0;

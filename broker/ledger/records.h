@@ -19,6 +19,14 @@ namespace millrace::broker {
 struct TaskRecord {
   std::string id;
   std::string job_id;
+  int generation = 1;  // of its job: the last that it is a part of
+
+  // The plan, which is written with the task and never changes.
+  TaskKind kind = TaskKind::kTranscode;
+  std::optional<EncodeSpec> spec;         // the part of its job's that it makes; nullopt: all of it
+  std::optional<Input> input;             // nullopt: its job's
+  std::vector<std::string> dependencies;  // tasks of its job that are done before it starts
+
   TaskState state = TaskState::kQueued;
   Fence fence = 0;                  // of the current lease, or of the last one
   int attempts_spent = 0;           // attempts that count against the job's max_attempts
@@ -104,7 +112,8 @@ struct PurgeRecord {
 
 // A change of what is true. Puts replace the row of that id; of a job, everything but what was
 // known at submission (request, input_facts, idempotency_key, request_fingerprint), which InsertJob
-// alone writes.
+// alone writes, and of a task, everything but its plan (kind, spec, input, dependencies), which the
+// first PutTask writes.
 struct InsertJob {
   Job job;
 };
@@ -146,7 +155,7 @@ using LedgerChange = std::variant<InsertJob, PutJob, ReplaceRequest, PutTask, Pu
 // Everything that has not ended, as the ledger has it: what a broker starts from.
 struct Snapshot {
   std::vector<Job> jobs;                // not in a terminal state, oldest first
-  std::vector<TaskRecord> tasks;        // of these jobs, by id
+  std::vector<TaskRecord> tasks;        // of these jobs' current generation, by id
   std::vector<Attempt> attempts;        // of these jobs' current generation, by fence
   std::vector<RedriveRecord> redrives;  // that wait for their canary
   // Media that is known to crash encoders: the SHA-256 of the input of each open dead letter with

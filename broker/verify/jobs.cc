@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "broker/ledger/sqlite/sqlite_rows.h"
@@ -14,31 +15,28 @@ namespace {
 
 constexpr const char* kCheck = "jobs";
 
-// The states that the task of a job can have while the job has one. A failed task waits for its
-// job's dead-letter folder.
-constexpr auto kFitting = std::to_array<std::pair<JobState, TaskState>>({
-    {JobState::kQueued, TaskState::kQueued},
-    {JobState::kQueued, TaskState::kFailed},
-    {JobState::kRunning, TaskState::kLeased},
-    {JobState::kRunning, TaskState::kFailed},
-    {JobState::kRetryWait, TaskState::kRetryWait},
-    {JobState::kRetryWait, TaskState::kFailed},
-    {JobState::kPublishing, TaskState::kDone},
-    {JobState::kPublishing, TaskState::kFailed},
-    {JobState::kSucceeded, TaskState::kDone},
-    {JobState::kCancelling, TaskState::kCancelling},
-    {JobState::kCancelled, TaskState::kCancelled},
-    {JobState::kDead, TaskState::kFailed},
-});
-
 std::string Of(Fence fence) { return "fence " + std::to_string(fence); }
+
+bool HasEnded(TaskState state) {
+  return state == TaskState::kDone || state == TaskState::kFailed || state == TaskState::kCancelled;
+}
+
+// Whether tasks in these states make a job of that state.
+bool Fits(JobState job, const std::vector<TaskState>& tasks) {
+  if (const std::optional<JobState> made = JobStateOf(tasks)) {
+    return *made == job || (*made == JobState::kPublishing && job == JobState::kSucceeded);
+  }
+  // Until the job's dead letter is complete it keeps the state in which the task failed.
+  if (job == JobState::kDead) return std::ranges::all_of(tasks, HasEnded);
+  return !IsTerminal(job) && job != JobState::kCancelling;
+}
 
 // All that the ledger has of one job.
 struct JobRows {
   Job job;
   std::string external_id_column;
   std::string upload_column;
-  std::vector<TaskRecord> tasks;
+  std::vector<TaskRecord> tasks;  // of all generations
   std::vector<Attempt> attempts;  // by fence
   std::vector<DeadLetterRecord> letters;
 };
@@ -53,7 +51,8 @@ class JobCheck {
     CheckEnd();
     CheckPublished();
     CheckLetters();
-    if (rows_.tasks.empty()) Report("has no task");
+    CheckStates();
+    CheckPlan();
     for (const TaskRecord& task : rows_.tasks) CheckTask(task);
   }
 
@@ -93,6 +92,11 @@ class JobCheck {
       Report("published " + Of(job.published_fence) + ", an attempt of generation " +
              std::to_string(attempt->generation) + " that ended as " + attempt->outcome);
     }
+    for (const Attempt& other : rows_.attempts) {
+      if (other.outcome == "succeeded" && other.fence > job.published_fence)
+        Report("published " + Of(job.published_fence) + ", but " + Of(other.fence) +
+               " succeeded after it");
+    }
   }
 
   void CheckLetters() {
@@ -117,10 +121,59 @@ class JobCheck {
     if (job.state == JobState::kDead && !has_letter) Report("is dead, but has no dead letter");
   }
 
-  void CheckTask(const TaskRecord& task) {
-    if (std::ranges::find(kFitting, std::pair(rows_.job.state, task.state)) == kFitting.end()) {
-      Report("is " + State() + ", but task " + task.id + " is " + std::string(NameOf(task.state)));
+  // Tasks of an earlier plan stay with their attempts.
+  bool IsCurrent(const TaskRecord& task) const { return task.generation == rows_.job.generation; }
+
+  // Holds the tasks of the present plan against the state of their job.
+  void CheckStates() {
+    std::vector<TaskState> states;
+    std::string said;
+    for (const TaskRecord& task : rows_.tasks) {
+      if (!IsCurrent(task)) continue;
+      states.push_back(task.state);
+      said += (said.empty() ? ", but task " : " and task ") + task.id + " is " +
+              std::string(NameOf(task.state));
     }
+    if (states.empty()) {
+      Report("has no task");
+    } else if (!Fits(rows_.job.state, states)) {
+      Report("is " + State() + said);
+    }
+  }
+
+  // Each output of the job is made by one task.
+  void CheckPlan() {
+    std::map<std::string, int> makers;
+    for (const TaskRecord& task : rows_.tasks) {
+      if (!IsCurrent(task)) continue;
+      const EncodeSpec& spec = task.spec ? *task.spec : rows_.job.request.spec;
+      for (const OutputSpec& output : spec.outputs) ++makers[output.name];
+      for (const std::string& id : task.dependencies) {
+        if (std::ranges::find(rows_.tasks, id, &TaskRecord::id) == rows_.tasks.end())
+          Report("task " + task.id + " depends on " + id + ", which is none of the job's");
+      }
+    }
+    if (makers.empty()) return;
+    for (const OutputSpec& output : rows_.job.request.spec.outputs) {
+      const int tasks = std::exchange(makers[output.name], 1);
+      if (tasks != 1)
+        Report("its output " + output.name + " is made by " + std::to_string(tasks) + " tasks");
+    }
+    if (makers.size() > rows_.job.request.spec.outputs.size())
+      Report("its tasks make outputs that it does not ask for");
+  }
+
+  void CheckGeneration(const TaskRecord& task) {
+    if (task.generation > rows_.job.generation) {
+      Report("task " + task.id + " is of a generation to come, " + std::to_string(task.generation));
+    } else if (!IsCurrent(task) && !HasEnded(task.state)) {
+      Report("task " + task.id + " of generation " + std::to_string(task.generation) + " is " +
+             std::string(NameOf(task.state)));
+    }
+  }
+
+  void CheckTask(const TaskRecord& task) {
+    CheckGeneration(task);
     const bool is_leased = task.state == TaskState::kLeased || task.state == TaskState::kCancelling;
     bool has_current = task.fence == 0;
     std::map<int, int> successes;  // by generation

@@ -129,21 +129,26 @@ class FolderMediaStore final : public MediaStore {
     RemoveTree(WorkFolder(task, fence));
   }
 
-  bool Publish(const std::string& task, const std::string& job, Fence fence,
-               const Manifest& manifest) override {
-    const fs::path made = WorkFolder(task, fence) / "out";
-    const fs::path place = outputs_ / job / std::to_string(fence);
-    if (!HoldsAll(place, manifest)) {
-      if (!HoldsAll(made, manifest)) return false;
+  std::vector<std::string> Publish(const std::string& job,
+                                   const std::vector<TaskOutputs>& made) override {
+    const std::string fence = std::to_string(PublishedFence(made));
+    const fs::path place = outputs_ / job / fence;
+    const auto is_published = [&](const TaskOutputs& one) { return HoldsAll(place, one.manifest); };
+    if (!std::ranges::all_of(made, is_published)) {
+      const fs::path gathered = outputs_ / (".partial-" + job + "." + fence);
+      const std::vector<std::string> lost = FindLost(made, gathered);
+      if (!lost.empty()) return lost;
+      if (made.size() > 1) Gather(made, gathered);
       CreateFolders(place.parent_path());
       RemoveTree(place);
-      Rename(made, place);
+      Rename(made.size() > 1 ? gathered : OutFolder(made[0]), place);
+      Failpoint("broker.after_publish_rename");
     }
     // Also of what an earlier try has renamed: its sync may have failed.
     SyncFolder(place.parent_path());
     SyncFolder(outputs_);
-    DiscardWork(task, fence);
-    return true;
+    for (const TaskOutputs& one : made) DiscardWork(one.task, one.fence);
+    return {};
   }
 
   std::optional<fs::path> FindOutput(const std::string& job, Fence fence,
@@ -187,13 +192,61 @@ class FolderMediaStore final : public MediaStore {
     return file;
   }
 
+  static bool Holds(const fs::path& folder, const OutputFile& file) {
+    std::error_code missing;
+    const auto bytes = fs::file_size(folder / file.path, missing);
+    return !missing && static_cast<int64_t>(bytes) == file.bytes;
+  }
+
   static bool HoldsAll(const fs::path& folder, const Manifest& manifest) {
     return fs::is_directory(folder) &&
-           std::ranges::all_of(manifest.files, [&](const OutputFile& file) {
-             std::error_code missing;
-             const auto bytes = fs::file_size(folder / file.path, missing);
-             return !missing && static_cast<int64_t>(bytes) == file.bytes;
-           });
+           std::ranges::all_of(manifest.files,
+                               [&](const OutputFile& file) { return Holds(folder, file); });
+  }
+
+  fs::path OutFolder(const TaskOutputs& one) const {
+    return WorkFolder(one.task, one.fence) / "out";
+  }
+
+  // The tasks whose files are neither in their own folder nor in `gathered`, where an interrupted
+  // try may have left some. If there are any, what was gathered of the others is lost as well: they
+  // will be published under another fence.
+  std::vector<std::string> FindLost(const std::vector<TaskOutputs>& made,
+                                    const fs::path& gathered) const {
+    const auto tasks_without = [&](const auto& is_there) {
+      std::vector<std::string> tasks;
+      for (const TaskOutputs& one : made) {
+        const fs::path out = OutFolder(one);
+        const bool whole = std::ranges::all_of(
+            one.manifest.files, [&](const OutputFile& file) { return is_there(out, file); });
+        if (!whole) tasks.push_back(one.task);
+      }
+      return tasks;
+    };
+    const auto anywhere = tasks_without([&](const fs::path& out, const OutputFile& file) {
+      return Holds(out, file) || Holds(gathered, file);
+    });
+    if (anywhere.empty()) return {};
+    RemoveTree(gathered);
+    return tasks_without(Holds);
+  }
+
+  // Moves the files of several tasks into one folder, durably, whatever an interrupted try has
+  // moved already. REQUIRES: none is lost.
+  void Gather(const std::vector<TaskOutputs>& made, const fs::path& gathered) const {
+    CreateFolders(gathered);
+    // SweepPartials removes what is old, and this one may be of an earlier try.
+    fs::last_write_time(gathered, fs::file_time_type::clock::now());
+    for (const TaskOutputs& one : made) {
+      for (const OutputFile& file : one.manifest.files) {
+        if (Holds(gathered, file)) continue;
+        const fs::path place = gathered / file.path;
+        CreateFolders(place.parent_path());
+        Rename(OutFolder(one) / file.path, place);
+        Failpoint("broker.while_gathering");
+      }
+    }
+    SyncTree(gathered);
   }
 
   DeadLetterSources SourcesOf(const DeadLetter& letter) const {
@@ -216,6 +269,10 @@ class FolderMediaStore final : public MediaStore {
 };
 
 }  // namespace
+
+Fence PublishedFence(const std::vector<TaskOutputs>& made) {
+  return std::ranges::max_element(made, {}, &TaskOutputs::fence)->fence;
+}
 
 nlohmann::json ToJson(const Upload& upload) {
   return {{"id", upload.id},

@@ -37,6 +37,16 @@ class UploadWriter {
   virtual Upload Commit() = 0;
 };
 
+// The files that one task of a job has made, in its work folder.
+struct TaskOutputs {
+  std::string task;
+  Fence fence = 0;
+  Manifest manifest;
+};
+
+// The fence under which they are published together: the largest of theirs.
+Fence PublishedFence(const std::vector<TaskOutputs>& made);
+
 // What goes into a dead-letter folder.
 struct DeadLetter {
   std::string job_id;
@@ -71,13 +81,15 @@ class MediaStore {
   virtual std::filesystem::path WorkFolder(const std::string& task, Fence fence) const = 0;
   virtual void DiscardWork(const std::string& task, Fence fence) = 0;
 
-  // Moves work/<task>.<fence>/out to outputs/<job>/<fence>, durably, after checking that the
-  // manifest's files are there with the sizes it names. Repeating it after a crash anywhere
-  // completes it. Returns false if the files are not there to be published.
-  virtual bool Publish(const std::string& task, const std::string& job, Fence fence,
-                       const Manifest& manifest) = 0;
-  // Returns the file `path` of a job's published outputs; nullopt if there is none, or if the path
-  // leaves the folder.
+  // Moves the files of a job's tasks from work/<task>.<fence>/out to
+  // outputs/<job>/<PublishedFence>, durably, after checking that each is there with the size its
+  // manifest names. Repeating it after a crash anywhere completes it. Returns the tasks whose files
+  // are gone, which have to run again; none: all are published. REQUIRES: `made` is not empty, and
+  // no two of its files have the same path.
+  virtual std::vector<std::string> Publish(const std::string& job,
+                                           const std::vector<TaskOutputs>& made) = 0;
+  // The file `path` of a job's published outputs, or nullopt if there is none or if the path would
+  // leave the folder.
   virtual std::optional<std::filesystem::path> FindOutput(const std::string& job, Fence fence,
                                                           std::string_view path) const = 0;
 

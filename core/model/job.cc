@@ -172,6 +172,24 @@ std::optional<JobState> NextState(JobState state, JobEvent event) {
   return found->to;
 }
 
+std::optional<JobState> JobStateOf(const std::vector<TaskState>& tasks) {
+  // The first row of which the job has a task decides. A blocked task waits for another, which
+  // does.
+  static constexpr auto kRows = std::to_array<std::pair<TaskState, JobState>>({
+      {TaskState::kCancelling, kCancelling},
+      {TaskState::kCancelled, kCancelled},
+      {TaskState::kLeased, kRunning},
+      {TaskState::kQueued, kQueued},
+      {TaskState::kRetryWait, kRetryWait},
+  });
+  const auto has = [&](TaskState state) { return std::ranges::find(tasks, state) != tasks.end(); };
+  if (has(TaskState::kFailed)) return std::nullopt;
+  for (const auto& [task, job] : kRows) {
+    if (has(task)) return job;
+  }
+  return kPublishing;
+}
+
 bool IsTerminal(JobState state) {
   return state == kSucceeded || state == kCancelled || state == kDead;
 }

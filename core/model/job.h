@@ -122,6 +122,10 @@ struct LiveJob {
 // The job as clients see it (docs/http-api.md), without links.
 nlohmann::json JobView(const Job& job, const LiveJob& live);
 
+// The state of a job whose tasks are in these states; kPublishing if all are done. nullopt: a task
+// has failed for good, and the job stays as it is until the others have stopped and it is buried.
+std::optional<JobState> JobStateOf(const std::vector<TaskState>& tasks);
+
 std::string_view NameOf(JobState state);
 std::string_view NameOf(JobEvent event);
 std::optional<JobState> JobStateFromName(std::string_view name);

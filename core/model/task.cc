@@ -18,8 +18,11 @@ using enum TaskEvent;
 
 constexpr auto kTransitions = std::to_array<Transition>({
     {kQueued, kLease, kLeased},
+    {kQueued, kBlock, kBlocked},
     {kQueued, kCancel, kCancelled},
     {kQueued, kFail, kFailed},  // its ceiling of infrastructure failures is reached
+    {kBlocked, kReady, kQueued},
+    {kBlocked, kCancel, kCancelled},
     {kLeased, kFinish, kDone},
     {kLeased, kRequeue, kQueued},
     {kLeased, kRetry, kRetryWait},
@@ -29,11 +32,14 @@ constexpr auto kTransitions = std::to_array<Transition>({
     {kRetryWait, kCancel, kCancelled},
     {kCancelling, kStopped, kCancelled},
     {kDone, kRedo, kQueued},
+    {kDone, kRedrive, kQueued},
     {kFailed, kRedrive, kQueued},
+    {kCancelled, kRedrive, kQueued},
 });
 
 constexpr auto kStateNames = std::to_array<std::pair<TaskState, std::string_view>>({
     {kQueued, "queued"},
+    {kBlocked, "blocked"},
     {kLeased, "leased"},
     {kRetryWait, "retry_wait"},
     {kCancelling, "cancelling"},
@@ -43,6 +49,8 @@ constexpr auto kStateNames = std::to_array<std::pair<TaskState, std::string_view
 });
 
 constexpr auto kEventNames = std::to_array<std::pair<TaskEvent, std::string_view>>({
+    {kBlock, "block"},
+    {kReady, "ready"},
     {kLease, "lease"},
     {kFinish, "finish"},
     {kRequeue, "requeue"},
@@ -108,14 +116,23 @@ constexpr auto kKindNames = std::to_array<std::pair<TaskKind, std::string_view>>
     {TaskKind::kExcerpt, "excerpt"},
 });
 
+}  // namespace
+
 std::string_view NameOf(TaskKind kind) {
   return std::ranges::find(kKindNames, kind, &std::pair<TaskKind, std::string_view>::first)->second;
 }
 
-TaskKind KindFromName(const std::string& name) {
+std::optional<TaskKind> TaskKindFromName(std::string_view name) {
   const auto* found =
       std::ranges::find(kKindNames, name, &std::pair<TaskKind, std::string_view>::second);
-  if (found != kKindNames.end()) return found->first;
+  if (found == kKindNames.end()) return std::nullopt;
+  return found->first;
+}
+
+namespace {
+
+TaskKind KindFromName(const std::string& name) {
+  if (const auto kind = TaskKindFromName(name)) return *kind;
   throw Error(ErrorCode::kInvalidRequest, "unknown kind of task: " + name);
 }
 

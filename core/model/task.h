@@ -27,18 +27,30 @@ using Fence = int64_t;
 //     | `---------------+
 //     |   due           | retry
 //     `----- retry_wait <
-//   queued, retry_wait -- cancel --> cancelled;  leased -- cancel --> cancelling -- stopped -->
-//   cancelled
-enum class TaskState { kQueued, kLeased, kRetryWait, kCancelling, kDone, kFailed, kCancelled };
+//   queued -- block --> blocked -- ready --> queued
+//   queued, blocked, retry_wait -- cancel --> cancelled
+//   leased -- cancel --> cancelling -- stopped --> cancelled
+enum class TaskState {
+  kQueued,
+  kBlocked,  // until the tasks that it depends on are done
+  kLeased,
+  kRetryWait,
+  kCancelling,
+  kDone,
+  kFailed,
+  kCancelled
+};
 
 enum class TaskEvent {
+  kBlock,    // tasks that it depends on are not done
+  kReady,    // they are
   kLease,    // a worker was given the task
   kFinish,   // the worker reported a manifest
   kRequeue,  // the attempt ended without blame on the task (infrastructure)
   kRetry,    // the attempt failed and another will be made later
   kDue,      // the wait before that attempt is over
   kFail,     // the task failed for good
-  kCancel,   // the client cancelled the job
+  kCancel,   // the client cancelled the job, or another of its tasks failed for good
   kStopped,  // the worker has stopped (or lost) the cancelled attempt
   kRedo,     // a finished task must run again: its outputs were lost before they were published
   kRedrive,  // its dead job is tried again
@@ -180,8 +192,10 @@ struct Attempt {
 
 nlohmann::json ToJson(const Attempt& attempt);
 
+std::string_view NameOf(TaskKind kind);
 std::string_view NameOf(TaskState state);
 std::string_view NameOf(TaskEvent event);
+std::optional<TaskKind> TaskKindFromName(std::string_view name);
 std::optional<TaskState> TaskStateFromName(std::string_view name);
 
 }  // namespace millrace

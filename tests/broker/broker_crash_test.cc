@@ -112,6 +112,54 @@ INSTANTIATE_TEST_SUITE_P(
                     "broker.before_publish=crash", "broker.during_publish=crash",
                     "broker.before_commit=crash@3", "broker.after_commit=crash@3"));
 
+using BrokerCrashOnGatheringTest = BrokerCrashTest;
+
+TEST_P(BrokerCrashOnGatheringTest, PublishesTheFilesOfAllTasksOnce) {
+  Start(GetParam());
+  std::optional<ScriptedPeer> client;
+  std::optional<ScriptedWorker> worker;
+  Reconnect(client, worker);
+  worker->slots = 2;
+  worker->Register();
+  json submission = NewSubmission();
+  const std::string job = submission["job_id"];
+  submission["input_facts"]["bytes"] = 1'000'000;
+  submission["request"]["spec"]["outputs"].push_back(
+      {{"name", "sound"}, {"container", "m4a"}, {"audio", {{"codec", "aac"}}}});
+  client->Send("submit", submission);
+  const Message web = worker->Expect("assign");
+  const Message sound = worker->Expect("assign");
+  EXPECT_EQ(sound.body.at("job"), job);
+  json first = MakeFiles(*worker, web);
+  worker->Send("finished", first);
+  json second = MakeFiles(*worker, sound, "sound.m4a");
+  worker->Send("finished", second);
+  AwaitCrash();
+
+  Start();
+  Reconnect(client, worker);
+  ReportAgain(*worker, web, "finished", first);
+  ReportAgain(*worker, sound, "finished", second);
+  const json found = AwaitState(*client, job, "succeeded");
+  const Fence fence = found["published_fence"];
+  EXPECT_EQ(fence,
+            std::max(web.body.at("fence").get<Fence>(), sound.body.at("fence").get<Fence>()));
+  EXPECT_THAT(Attempts(*client, job), SizeIs(2));
+  EXPECT_THAT(NamesIn("outputs"), testing::ElementsAre(job));
+  EXPECT_THAT(NamesIn("outputs/" + job), testing::ElementsAre(std::to_string(fence)));
+  for (const char* path : {"web.mp4", "sound.m4a"}) {
+    EXPECT_EQ(ReadWholeFile(media_->FindOutput(job, fence, path).value()), "encoded");
+  }
+  EXPECT_THAT(NamesIn("work"), SizeIs(0));
+}
+
+INSTANTIATE_TEST_SUITE_P(Step, BrokerCrashOnGatheringTest,
+                         testing::Values("broker.before_publish=crash",
+                                         "broker.while_gathering=crash",
+                                         "broker.while_gathering=crash@2",
+                                         "broker.after_publish_rename=crash",
+                                         "broker.during_publish=crash"));
+
 using BrokerCrashOnBurialTest = BrokerCrashTest;
 
 TEST_P(BrokerCrashOnBurialTest, BuriesTheJobOnceAndCompletely) {

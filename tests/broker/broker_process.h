@@ -28,7 +28,7 @@ class BrokerProcessTest : public testing::Test {
     broker_.emplace(harness::Command{
         .program = harness::ProgramPath("millrace-broker"),
         .arguments = {"--data-dir", dir_.path().string(), "--lease", lease_seconds_, "--beat",
-                      "0.4", "--retry-base", "0.01", "--retry-cap", "0.05"},
+                      "0.4", "--retry-base", "0.01", "--retry-cap", "0.05", "--task-overhead", "0"},
         .environment = {"MILLRACE_FAILPOINTS=" + failpoints},
         .folder = {},
         .out = dir_.path() / "broker.log",
@@ -70,12 +70,14 @@ class BrokerProcessTest : public testing::Test {
   }
 
   // Makes the files of an attempt and returns the body of its `finished`.
-  nlohmann::json MakeFiles(const ScriptedWorker& worker, const Message& assign) {
+  nlohmann::json MakeFiles(const ScriptedWorker& worker, const Message& assign,
+                           const std::string& path = "web.mp4") {
     const std::string content = "encoded";
     const auto folder = media_->CreateWork(assign.body.at("task"), assign.body.at("fence"));
-    WriteFileDurably(folder / "out" / "web.mp4", content);
+    WriteFileDurably(folder / "out" / path, content);
     WriteFileDurably(folder / "log.txt", "a line of the log\n");
     OutputFile file = samples::File();
+    file.path = path;
     file.bytes = static_cast<int64_t>(content.size());
     nlohmann::json body = worker.About(assign);
     body["manifest"] = ToJson(Manifest{.files = {file}, .warnings = {}, .media = {{"d", 1}}});

@@ -45,6 +45,7 @@ inline TaskRecord SmallTask(const Job& job) {
   TaskRecord task;
   task.id = NewTaskId();
   task.job_id = job.id;
+  task.generation = job.generation;
   return task;
 }
 
@@ -110,6 +111,17 @@ inline Job FullJob() {
 
 inline TaskRecord FullTask(const Job& job) {
   TaskRecord task = SmallTask(job);
+  task.kind = TaskKind::kExcerpt;
+  task.spec =
+      EncodeSpec{.outputs = {{.name = "poster",
+                              .preset = "",
+                              .container = {},
+                              .video = {},
+                              .audio = {},
+                              .thumbnails = ThumbnailSpec{.count = 2, .at_seconds = std::nullopt}}},
+                 .clip = ClipSpec{.start_seconds = 1, .duration_seconds = 2}};
+  task.input = Input{.upload = "", .path = "films/one.mov"};
+  task.dependencies = {NewTaskId()};
   task.state = TaskState::kRetryWait;
   task.fence = 8;
   task.attempts_spent = 2;
@@ -199,6 +211,11 @@ inline nlohmann::json Show(const Job& job) {
 inline nlohmann::json Show(const TaskRecord& task) {
   return {{"id", task.id},
           {"job_id", task.job_id},
+          {"generation", task.generation},
+          {"kind", NameOf(task.kind)},
+          {"spec", task.spec ? ToJson(*task.spec) : nlohmann::json()},
+          {"input", task.input ? ToJson(*task.input) : nlohmann::json()},
+          {"dependencies", task.dependencies},
           {"state", NameOf(task.state)},
           {"fence", task.fence},
           {"attempts_spent", task.attempts_spent},

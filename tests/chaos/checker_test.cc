@@ -13,6 +13,7 @@ using nlohmann::json;
 using testing::Contains;
 using testing::Field;
 using testing::IsEmpty;
+using testing::Not;
 
 const JobKind kGood = {.name = "good", .media = {}, .outputs = {}};
 const JobKind kBad = {.name = "bad", .media = {}, .outputs = {}, .codes = {"not_media"}};
@@ -22,8 +23,10 @@ json Event(int64_t sequence, const std::string& event, const std::string& state,
   return {{"seq", sequence}, {"event", event}, {"state", state}, {"generation", generation}};
 }
 
-json Attempt(int64_t fence, const std::string& outcome, int signal = 0, int generation = 1) {
+json Attempt(int64_t fence, const std::string& outcome, int signal = 0, int generation = 1,
+             const std::string& task = "tsk_1") {
   json attempt = {{"fence", fence},
+                  {"task", task},
                   {"outcome", outcome},
                   {"generation", generation},
                   {"worker", "w" + std::to_string(fence % 2)},
@@ -150,7 +153,29 @@ TEST_F(CheckerTest, NoticesThatAFenceFell) {
 
 TEST_F(CheckerTest, NoticesTwoAttemptsThatSucceeded) {
   good().attempts.push_back(Attempt(9, "succeeded"));
-  ExpectViolated("a job is published by exactly one attempt");
+  ExpectViolated("a task is done by exactly one attempt");
+}
+
+TEST_F(CheckerTest, NoticesATaskOfAPublishedJobThatWasNotDone) {
+  good().attempts.push_back(Attempt(9, "failed", 0, 1, "tsk_2"));
+  ExpectViolated("a task is done by exactly one attempt");
+}
+
+TEST_F(CheckerTest, AcceptsThatEachTaskOfAJobIsDone) {
+  good().attempts.push_back(Attempt(9, "succeeded", 0, 1, "tsk_2"));
+  EXPECT_THAT(Check(evidence_, reference_), IsEmpty());
+}
+
+TEST_F(CheckerTest, AcceptsATaskThatWasDoneBeforeAnotherFailed) {
+  bad().attempts.insert(bad().attempts.begin(), Attempt(0, "succeeded", 0, 1, "tsk_2"));
+  EXPECT_THAT(
+      Check(evidence_, reference_),
+      Not(Contains(Field("rule", &Violation::rule, "a task is done by exactly one attempt"))));
+}
+
+TEST_F(CheckerTest, NoticesAJobThatSucceededUnattempted) {
+  good().attempts = json::array();
+  ExpectViolated("each job that succeeded was run");
 }
 
 TEST_F(CheckerTest, NoticesAnAttemptThatRunsOn) {
@@ -281,6 +306,9 @@ TEST(ExcuseTest, AJobIsExcusedByTwoCrashesOnTwoWorkersAndByItsAttemptsBeingSpent
   EXPECT_TRUE(ExcuseFor(job, json::array({Attempt(1, "failed", 9), Attempt(2, "failed", 9)})));
   EXPECT_FALSE(ExcuseFor(job, json::array({Attempt(1, "failed", 9), Attempt(3, "failed", 9)})))
       << "both on one worker";
+  EXPECT_FALSE(
+      ExcuseFor(job, json::array({Attempt(1, "failed", 9), Attempt(2, "failed", 9, 1, "tsk_2")})))
+      << "each of another task";
   EXPECT_FALSE(ExcuseFor(job, json::array({Attempt(1, "failed"), Attempt(2, "failed")})));
   EXPECT_TRUE(ExcuseFor(
       job, json::array({Attempt(1, "failed"), Attempt(2, "failed"), Attempt(3, "failed")})));

@@ -20,6 +20,7 @@ constexpr Place kPlaces[] = {
     {"broker.after_lease", ProgramKind::kBroker, Target::kBroker, false},
     {"broker.before_publish", ProgramKind::kBroker, Target::kBroker, true},
     {"broker.during_publish", ProgramKind::kBroker, Target::kBroker, true},
+    {"broker.after_publish_rename", ProgramKind::kBroker, Target::kBroker, true},
     {"broker.before_dead_letter", ProgramKind::kBroker, Target::kBroker, true, 2},
     {"broker.during_dead_letter", ProgramKind::kBroker, Target::kBroker, true, 2},
     {"broker.after_dead_letter", ProgramKind::kBroker, Target::kBroker, true, 2},

@@ -52,6 +52,9 @@ std::vector<JobKind> AllJobKinds() {
       Kind("audio-5-1-aac.m4a", "a copy", json::array({Copy()}), 6),
       Kind("video-only-h264.mp4", "video and picture", json::array({Video("web", 90), Picture()}),
            8),
+      // Planned as three tasks where the fleet has room (--task-overhead is 0).
+      Kind("sdr-720p-aac.mp4", "video, sound and a copy",
+           json::array({Video("web", 120), Sound(), Copy()}), 8),
       Kind("rotated-90.mp4", "two videos", json::array({Video("small", 60), Video("web", 120)}), 6),
       // Some seconds of work, so that faults meet encodes in their middle.
       Kind("sdr-720p-aac.mp4", "video, slowly", json::array({Video("web", 240, "slow")}), 3),

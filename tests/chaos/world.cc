@@ -244,6 +244,8 @@ std::vector<std::string> World::ArgumentsOf(const ProgramId& id) const {
       // keep the run waiting.
       add({"--retry-base", "0.2", "--retry-cap", "2", "--max-infrastructure-failures", "10000"});
       add({"--breaker-rest", "1", "--retry-pause", "1", "--tidy-every", "1"});
+      // Short as the jobs are, they are planned as long ones are.
+      add({"--task-overhead", "0"});
       add({"--min-free-bytes", std::to_string(8 << 20), "--max-queued", "400"});
       break;
     case ProgramKind::kApi: {

@@ -12,6 +12,7 @@
  * a lease ends while its worker still runs the task (frozen, cut off, slow to stop); a worker hears
  * nothing for a lease; storage refuses once; a work folder vanishes. That an encode fails is no fault: it may
  * happen to each. Reordering is free: the network is a set, any message of which may be delivered next.
+ * A job of two tasks is searched without faults: one makes more than 15 million states.
  * A run of the model makes finitely many faults, so `<> ended` says: once faults stop, every job ends.
  *
  * Time is not modelled. A lease ends at no charge only when nothing else would ever move it: nobody holds
@@ -32,6 +33,11 @@
 #ifndef JOBS
 #define JOBS 1 /* 1 or 2 */
 #endif
+#ifndef TASKS
+#define TASKS 1 /* of each job: 1, or 2 where JOBS is 1 */
+#endif
+#define ALL (JOBS * TASKS)      /* tasks; in what follows `j` is one of them */
+#define JOB_OF(j) ((j) / TASKS) /* the job, named by its first task */
 #ifndef MAX_ATTEMPTS
 #define MAX_ATTEMPTS 2 /* JobRequest::max_attempts */
 #endif
@@ -53,6 +59,7 @@
 #define NO_RESUME 8              /* a restarted broker takes up no publishing or burying */
 #define NO_GRACE 9               /* a restarted broker waits for ever for leases to be claimed */
 #define NO_RESEND 10             /* a report is sent once */
+#define BURIED_WHILE_RUNNING 16  /* the dead letter is written while the other task still runs; TASKS 2 */
 /* States claimed to be out of reach. */
 #define NEVER_SUCCEEDED 11
 #define NEVER_CANCELLED 12
@@ -63,7 +70,7 @@
 byte trial, faults;
 
 /* Each lease ends as a spent attempt or as an infrastructure failure, and the ceilings bound both. */
-#define FENCES (JOBS * (MAX_ATTEMPTS + MAX_INFRASTRUCTURE))
+#define FENCES (ALL * (MAX_ATTEMPTS + MAX_INFRASTRUCTURE))
 #define WORKERS 2
 #define NOBODY WORKERS
 
@@ -84,8 +91,10 @@ byte trial, faults;
 #define REGISTERED 5 /* 0: it is there */
 #define UNKNOWN_WORKER 6
 
-/* States of a job with its one task. `failed` is a task that has failed for good while the dead letter of its
- * job, whose own state is still running or publishing, is written. */
+/* States of a task, and of a job of one. `publishing` is a task that is done, and a job all of whose tasks are.
+ * `failed` is a task that has failed for good while the other one of its job stops, and while the dead letter of
+ * the job, whose own state stays as it was, is written. `succeeded` and `dead` are told of the tasks of a job at
+ * once. Of a dead job the task that did not fail is cancelled. */
 mtype = { absent, queued, running, retry_wait, cancelling, publishing, failed, succeeded, cancelled, dead };
 /* Outcomes of an attempt, beside running, succeeded, failed and cancelled; and what a worker reports. */
 mtype = { none, lost, released, finished, crashed, broken };
@@ -106,24 +115,25 @@ typedef Record {
   byte published; /* published_fence */
 };
 
-Record ledger[JOBS];
+Record ledger[ALL];
 mtype ledger_outcome[FENCES + 1] = none;
 byte ledger_last_fence;
 
 /* Files. `work`: complete outputs in work/<task>.<fence>/out; `logs`: work folders of failed attempts;
- * `outputs`: outputs/<job>/<fence>; `letter`: dead-letter/<job>, and the logs in it. */
-byte work, logs, outputs;
-bool letter[JOBS];
-byte letter_logs[JOBS];
+ * `outputs`: outputs/<job>/<fence>, here by the fence of each task; `gathered`: outputs of several tasks on their
+ * way there; `letter`: dead-letter/<job>, and the logs in it. */
+byte work, logs, gathered, outputs;
+bool letter[ALL];
+byte letter_logs[ALL];
 
 /* --- The broker's memory: Dispatcher::Impl ------------------------------------------------------------------- */
 
-Record mem[JOBS];
+Record mem[ALL];
 mtype mem_outcome[FENCES + 1] = none;
 byte last_fence;
-byte holder[JOBS] = NOBODY; /* the worker of Lease::instance; NOBODY: none, or unclaimed since the restart */
-bool acknowledged[JOBS];
-bool remembers[JOBS];       /* SettledAttempts knows the attempts of this job, which has ended */
+byte holder[ALL] = NOBODY; /* the worker of Lease::instance; NOBODY: none, or unclaimed since the restart */
+bool acknowledged[ALL];
+bool remembers[ALL];       /* SettledAttempts knows the attempts of this job, which has ended */
 mtype known[WORKERS] = here;
 
 /* What follows from a batch: Outcome::effects. `do_send` is laid out like `to_worker` below. */
@@ -165,15 +175,22 @@ byte to_worker[WORKERS * WORKER_KINDS];
 
 /* --- Faults, and what clients know --------------------------------------------------------------------------- */
 
-bool accepted[JOBS];        /* a 202 has been sent to the client */
-bool cancel_accepted[JOBS]; /* and the answer that its cancel is in force */
+bool accepted[ALL];        /* a 202 has been sent to the client */
+bool cancel_accepted[ALL]; /* and the answer that its cancel is in force */
 
-#if JOBS == 1
+#if ALL == 1
 #define EACH(property) (property(0))
 #define ANY(property) (property(0))
 #else
 #define EACH(property) (property(0) && property(1))
 #define ANY(property) (property(0) || property(1))
+#endif
+
+/* The other task of the same job; the task itself if there is none. */
+#if TASKS == 1
+#define OTHER(j) (j)
+#else
+#define OTHER(j) (1 - (j))
 #endif
 
 #define ENDED(j) TERMINAL(ledger[j].state)
@@ -191,6 +208,8 @@ inline Check() {
   assert(EACH(PUBLISHED_IS_THERE));
   assert(EACH(ONLY_SUCCESS_PUBLISHES));
   assert(EACH(LETTER_IS_COMPLETE));
+  /* A job is published whole or not at all. */
+  assert(TASKS == 1 || (ledger[0].state == succeeded) == (ledger[OTHER(0)].state == succeeded));
   assert(trial != NEVER_SUCCEEDED || ledger[0].state != succeeded);
   assert(trial != NEVER_CANCELLED || ledger[0].state != cancelled);
   assert(trial != NEVER_DEAD || ledger[0].state != dead);
@@ -242,27 +261,73 @@ inline EndJob(j) {
   remembers[j] = true
 }
 
+/* A task that is done has the state `publishing`; so has its job when all are. */
+#define ALL_DONE(j) (mem[j].state == publishing && mem[OTHER(j)].state == publishing)
+
 inline BeginPublish(j) {
   if
   :: trial == SUCCEEDED_BEFORE_FILES -> mem[j].published = mem[j].fence; mem[j].state = succeeded
   :: else
   fi;
-  ADD(do_publish, j)
+  if
+  :: TASKS == 1 || ALL_DONE(j) -> ADD(do_publish, JOB_OF(j) * TASKS)
+  :: else
+  fi
 }
 
+/* BuryOnceStopped() */
+inline BuryOnceStopped(j) {
+  if
+  :: TASKS == 1 || mem[OTHER(j)].state != cancelling || trial == BURIED_WHILE_RUNNING -> ADD(do_bury, j)
+  :: else
+  fi
+}
+
+/* CancelTask(): of a job that is cancelled, or of which the other task has failed for good. */
+inline CancelTask(j) {
+  if
+  :: mem[j].state == queued || mem[j].state == retry_wait -> mem[j].state = cancelled; remembers[j] = true
+  :: mem[j].state == running ->
+    mem[j].state = cancelling;
+    if
+    :: holder[j] != NOBODY -> SEND(holder[j], CANCEL, mem[j].fence)
+    :: else
+    fi
+  :: else
+  fi
+}
+
+/* A task of a job that ends without outputs has made its files in vain. */
+inline DropDone(j) {
+  if
+  :: mem[j].state == publishing -> ADD(do_discard, mem[j].fence); mem[j].state = cancelled
+  :: else
+  fi
+}
+
+/* GiveUp() */
 inline BeginBury(j) {
   if
   :: trial == DEAD_BEFORE_FOLDER -> mem[j].state = dead
   :: else -> mem[j].state = failed
   fi;
-  ADD(do_bury, j)
+#if TASKS == 2
+  CancelTask(OTHER(j));
+#endif
+  BuryOnceStopped(j)
 }
 
 inline StopTask(j, outcome) {
   ADD(do_discard, mem[j].fence);
   EndAttempt(j, outcome);
   mem[j].state = cancelled;
-  EndJob(j)
+  EndJob(j);
+#if TASKS == 2
+  if
+  :: mem[OTHER(j)].state == failed -> BuryOnceStopped(OTHER(j))
+  :: else
+  fi
+#endif
 }
 
 /* FailTask() with an infrastructure failure, which spends no attempt. */
@@ -314,7 +379,7 @@ inline RedoTask(j) {
 inline Forget(w) {
   k = 0;
   do
-  :: k < JOBS ->
+  :: k < ALL ->
     if
     :: IS_LEASED(k) && holder[k] == w -> LoseTask(k, lost)
     :: else
@@ -383,7 +448,7 @@ inline OnListed(f, w) {
 inline RepeatOrders(w) {
   k = 0;
   do
-  :: k < JOBS ->
+  :: k < ALL ->
     if
     :: mem[k].state == running && holder[k] == w && !acknowledged[k] -> SEND(w, ASSIGN, mem[k].fence)
     :: mem[k].state == cancelling && holder[k] == w -> SEND(w, CANCEL, mem[k].fence)
@@ -424,25 +489,30 @@ inline OnBeat(f, w) {
 
 inline OnSubmit(j) {
   if
-  :: mem[j].state == absent -> mem[j].state = queued
+  :: mem[j].state == absent -> mem[j].state = queued; mem[OTHER(j)].state = queued
   :: else /* repeated: answered as the first time */
   fi;
   ADD(do_reply_submit, j)
 }
 
+#define FAILED(j) (mem[j].state == failed || mem[OTHER(j)].state == failed)
+#define IN(j, s) (mem[j].state == s || mem[OTHER(j)].state == s)
 inline OnCancel(j) {
   if
-  :: mem[j].state == queued || mem[j].state == retry_wait ->
-    mem[j].state = cancelled; EndJob(j); ADD(do_reply_cancel, j)
-  :: mem[j].state == running ->
-    mem[j].state = cancelling;
-    if
-    :: holder[j] != NOBODY -> SEND(holder[j], CANCEL, mem[j].fence)
-    :: else
-    fi;
+  :: !FAILED(j) && (IN(j, queued) || IN(j, retry_wait) || IN(j, running)) ->
+    CancelTask(j);
+#if TASKS == 2
+    CancelTask(OTHER(j));
+    DropDone(j);
+    DropDone(OTHER(j));
+#endif
+    do_discard = do_discard | (mem[j].state == cancelled -> mem[j].kept : 0);
+    do_discard = do_discard | (mem[OTHER(j)].state == cancelled -> mem[OTHER(j)].kept : 0);
     ADD(do_reply_cancel, j)
-  :: trial == CANCEL_WHILE_PUBLISHING && mem[j].state == publishing -> mem[j].state = cancelled; EndJob(j); ADD(do_reply_cancel, j)
-  :: mem[j].state == cancelling -> ADD(do_reply_cancel, j)
+  :: trial == CANCEL_WHILE_PUBLISHING && mem[j].state == publishing && mem[OTHER(j)].state == publishing ->
+    mem[j].state = cancelled; EndJob(j); ADD(do_reply_cancel, j)
+  :: !FAILED(j) && IN(j, cancelling) && !IN(j, queued) && !IN(j, retry_wait) && !IN(j, running) ->
+    ADD(do_reply_cancel, j)
   :: else /* refused */
   fi
 }
@@ -450,7 +520,7 @@ inline OnCancel(j) {
 /* FillSlots(). The last worker that a task failed on is avoided while another is there. A worker that is not
  * there any more may be chosen as well, until it is found out. */
 #define AVOIDS(j, w) (mem[j].fence != 0 && mem_outcome[mem[j].fence] == failed && worker_of[mem[j].fence] == (w))
-#if JOBS == 1
+#if ALL == 1
 #define FREE(w) (holder[0] != (w))
 #else
 #define FREE(w) (holder[0] != (w) && holder[1] != (w))
@@ -472,7 +542,7 @@ inline LeaseTo(j, w) {
 inline FillSlots() {
   k = 0;
   do
-  :: k < JOBS ->
+  :: k < ALL ->
     if
     :: mem[k].state == queued && MAY_TAKE(k, 0) -> LeaseTo(k, 0)
     :: mem[k].state == queued && MAY_TAKE(k, 1) -> LeaseTo(k, 1)
@@ -517,15 +587,21 @@ inline Restore() {
   last_fence = ledger_last_fence;
   k = 0;
   do
-  :: k < JOBS ->
+  :: k < ALL ->
     CopyRecord(mem[k], ledger[k]);
     holder[k] = NOBODY;
     acknowledged[k] = IS_LEASED(k);
     remembers[k] = false;
+    k++
+  :: else -> break
+  od;
+  k = 0;
+  do
+  :: k < ALL ->
     if
     :: trial == NO_RESUME
-    :: trial != NO_RESUME && mem[k].state == publishing -> ADD(do_publish, k)
-    :: trial != NO_RESUME && mem[k].state == failed -> ADD(do_bury, k)
+    :: trial != NO_RESUME && ALL_DONE(k) -> ADD(do_publish, JOB_OF(k) * TASKS)
+    :: trial != NO_RESUME && mem[k].state == failed -> BuryOnceStopped(k)
     :: else
     fi;
     k++
@@ -543,7 +619,7 @@ inline Restore() {
 inline Commit() {
   k = 0;
   do
-  :: k < JOBS ->
+  :: k < ALL ->
     /* Nothing leads out of a terminal state, and one attempt at most is ever published. */
     assert(!TERMINAL(ledger[k].state) || mem[k].state == ledger[k].state);
     assert(ledger[k].published == 0 || mem[k].published == ledger[k].published);
@@ -575,9 +651,9 @@ inline SendEffects() {
   od;
   k = 0;
   do
-  :: k < JOBS ->
-    accepted[k] = accepted[k] || HAS(do_reply_submit, k);
-    cancel_accepted[k] = cancel_accepted[k] || HAS(do_reply_cancel, k);
+  :: k < ALL ->
+    accepted[k] = accepted[k] || HAS(do_reply_submit, JOB_OF(k));
+    cancel_accepted[k] = cancel_accepted[k] || HAS(do_reply_cancel, JOB_OF(k));
     k++
   :: else -> break
   od;
@@ -587,12 +663,22 @@ inline SendEffects() {
 inline OnPublished(j) {
   mem[j].published = mem[j].fence;
   mem[j].state = succeeded;
-  EndJob(j)
+  EndJob(j);
+#if TASKS == 2
+  mem[OTHER(j)].published = mem[OTHER(j)].fence;
+  mem[OTHER(j)].state = succeeded;
+  EndJob(OTHER(j))
+#endif
 }
 
 inline OnBuried(j) {
+  assert(TASKS == 1 || mem[OTHER(j)].state != cancelling);
   mem[j].state = dead;
-  EndJob(j)
+  EndJob(j);
+#if TASKS == 2
+  DropDone(OTHER(j));
+  EndJob(OTHER(j))
+#endif
 }
 
 inline Discard(set) {
@@ -685,15 +771,41 @@ inline OnDeadline(j) {
   fi
 }
 
-/* EffectRunner::Publish(): the folder is moved by one rename, unless it is there already. */
+/* FolderMediaStore::Publish(): the files of one task are moved by one rename, unless they are there already; those
+ * of two are gathered first, one after the other (Gather), and then get their place by one rename. */
+#define IS_THERE(j) (HAS(outputs | gathered | work, mem[j].fence))
+#define IS_LOST(j) (!HAS(outputs | work, mem[j].fence))
+#define MAY_GATHER(j) (TASKS == 2 && ALL_DONE(j) && HAS(work, mem[j].fence) && IS_THERE(OTHER(j)))
+inline Gather(j) {
+  ADD(gathered, mem[j].fence);
+  DROP(work, mem[j].fence)
+}
+
+inline Place(j) {
+  ADD(outputs, mem[j].fence);
+  DROP(gathered, mem[j].fence);
+  DROP(work, mem[j].fence)
+}
+
 inline Publish(j) {
   DROP(do_publish, j);
   if
-  :: HAS(outputs, mem[j].fence) || HAS(work, mem[j].fence) ->
-    ADD(outputs, mem[j].fence);
-    DROP(work, mem[j].fence);
+  :: IS_THERE(j) && IS_THERE(OTHER(j)) ->
+    Place(j);
+    Place(OTHER(j));
     OnPublished(j)
-  :: else -> RedoTask(j)
+  :: else ->
+    gathered = 0;
+    if
+    :: IS_LOST(j) -> RedoTask(j)
+    :: else
+    fi;
+#if TASKS == 2
+    if
+    :: mem[j].state != failed && IS_LOST(OTHER(j)) -> RedoTask(OTHER(j))
+    :: else
+    fi
+#endif
   fi
 }
 
@@ -738,7 +850,7 @@ end:
       IDLE && (ANY(IS_DUE) || IS_SILENT(0) || IS_SILENT(1)) ->
       if
       :: IS_DUE(0) -> d_step { OnDeadline(0) }
-#if JOBS > 1
+#if ALL > 1
       :: IS_DUE(1) -> d_step { OnDeadline(1) }
 #endif
       :: IS_SILENT(0) -> d_step { Forget(0) }
@@ -756,6 +868,10 @@ end:
       };
       if
       :: HAS(do_publish, j) -> d_step { Publish(j); j = 0 }; FillSlots(); Settle()
+#if TASKS == 2
+      :: HAS(do_publish, j) && MAY_GATHER(j) -> d_step { Gather(j); j = 0 }
+      :: HAS(do_publish, j) && MAY_GATHER(OTHER(j)) -> d_step { Gather(OTHER(j)); j = 0 }
+#endif
       :: HAS(do_bury, j) && letter[j] -> d_step { letter[j] = false; letter_logs[j] = 0; j = 0; Check() }
       :: HAS(do_bury, j) && !letter[j] -> d_step { WriteLetter(j); j = 0 }; FillSlots(); Settle()
       :: faults > 0 -> d_step { faults--; DROP(do_publish, j); DROP(do_bury, j); ADD(try_later, j); j = 0 }

@@ -193,6 +193,19 @@ DROP INDEX jobs_open;
 ALTER TABLE jobs ADD COLUMN last_progress TEXT;
 )sql";
 
+// What the fourth version adds: the plan of a task. A job that was planned before there were
+// several tasks has one, which makes all of the job's spec from the job's input: `spec` and `input`
+// are NULL. A redrive with another spec plans anew; the tasks of the earlier plan stay, for the
+// sake of their attempts, and are told apart by their generation.
+constexpr const char* kVersion4 = R"sql(
+ALTER TABLE tasks ADD COLUMN generation INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE tasks ADD COLUMN kind TEXT NOT NULL DEFAULT 'transcode';
+ALTER TABLE tasks ADD COLUMN spec TEXT;
+ALTER TABLE tasks ADD COLUMN input TEXT;
+ALTER TABLE tasks ADD COLUMN dependencies TEXT NOT NULL DEFAULT '[]';
+UPDATE tasks SET generation = (SELECT generation FROM jobs WHERE jobs.id = tasks.job_id);
+)sql";
+
 // Gives the jobs that died before there were letters in the ledger theirs.
 void FillDeadLetters(SQLite::Database& database) {
   OneTime dead(database,
@@ -225,6 +238,7 @@ constexpr auto kSteps = std::to_array<SchemaStep>({
     {.script = kVersion1, .fill = nullptr},
     {.script = kVersion2, .fill = FillDeadLetters},
     {.script = kVersion3, .fill = nullptr},
+    {.script = kVersion4, .fill = nullptr},
 });
 
 }  // namespace

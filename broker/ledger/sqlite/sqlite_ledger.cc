@@ -59,8 +59,9 @@ class SqliteLedger final : public Ledger {
       std::ranges::sort(snapshot.jobs, {},
                         [](const Job& job) { return std::tie(job.created_at, job.id); });
       snapshot.tasks = ReadAll(std::string("SELECT ") + kTaskColumns + kFromOpenJobs +
-                                   "JOIN tasks ON tasks.job_id = jobs.id WHERE " + OpenJobs() +
-                                   " ORDER BY tasks.id",
+                                   "JOIN tasks ON tasks.job_id = jobs.id "
+                                   "AND tasks.generation = jobs.generation WHERE " +
+                                   OpenJobs() + " ORDER BY tasks.id",
                                ReadTask);
       snapshot.attempts = ReadAll(std::string("SELECT ") + kAttemptColumns + kFromOpenJobs +
                                       "JOIN tasks ON tasks.job_id = jobs.id "
@@ -127,7 +128,9 @@ class SqliteLedger final : public Ledger {
   std::vector<TaskRecord> TasksOf(const std::string& job_id) override {
     return Guarded([&] {
       OneTime query(database_, std::string("SELECT ") + kTaskColumns +
-                                   " FROM tasks WHERE job_id = ? ORDER BY id");
+                                   " FROM jobs JOIN tasks ON tasks.job_id = jobs.id "
+                                   "AND tasks.generation = jobs.generation "
+                                   "WHERE jobs.id = ? ORDER BY tasks.id");
       query->Text(job_id);
       return ReadRows(*query, ReadTask);
     });

@@ -21,6 +21,13 @@ TaskState ReadTaskState(RowReader& row) {
   return *state;
 }
 
+TaskKind ReadTaskKind(RowReader& row) {
+  const std::string name = row.Text();
+  const std::optional<TaskKind> kind = TaskKindFromName(name);
+  if (!kind) RefuseName("kind of a task", name);
+  return *kind;
+}
+
 JobEvent ReadJobEvent(RowReader& row) {
   const std::string name = row.Text();
   const std::optional<JobEvent> event = JobEventFromName(name);
@@ -106,7 +113,12 @@ void BindTask(Execution& execution, const TaskRecord& task) {
       .Text(task.last_worker)
       .OptionalTime(task.due_at)
       .Json(task.manifest)
-      .Json(task.failure);
+      .Json(task.failure)
+      .Integer(task.generation)
+      .Text(NameOf(task.kind))
+      .Json(task.spec ? ToJson(*task.spec) : nlohmann::json())
+      .Json(task.input ? ToJson(*task.input) : nlohmann::json())
+      .Json(task.dependencies);
 }
 
 void BindAttempt(Execution& execution, const Attempt& attempt) {
@@ -203,6 +215,11 @@ TaskRecord ReadTask(Execution& execution) {
   task.due_at = row.OptionalTime();
   task.manifest = row.Json();
   task.failure = row.Json();
+  task.generation = row.Int();
+  task.kind = ReadTaskKind(row);
+  if (const nlohmann::json spec = row.Json(); !spec.is_null()) task.spec = SpecFromJson(spec);
+  if (const nlohmann::json input = row.Json(); !input.is_null()) task.input = InputFromJson(input);
+  row.Json().get_to(task.dependencies);
   return task;
 }
 

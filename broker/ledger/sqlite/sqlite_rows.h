@@ -19,7 +19,8 @@ inline constexpr const char* kJobColumns =
 inline constexpr const char* kTaskColumns =
     "tasks.id, tasks.job_id, tasks.state, tasks.fence, tasks.attempts_spent, "
     "tasks.infrastructure_failures, tasks.crashed_workers, tasks.last_worker, tasks.due_at, "
-    "tasks.manifest, tasks.failure";
+    "tasks.manifest, tasks.failure, tasks.generation, tasks.kind, tasks.spec, tasks.input, "
+    "tasks.dependencies";
 inline constexpr const char* kAttemptColumns =
     "attempts.task_id, attempts.fence, attempts.number, attempts.generation, attempts.worker, "
     "attempts.started_at, attempts.finished_at, attempts.outcome, attempts.failure, "
@@ -47,8 +48,10 @@ inline constexpr const char* kInsertLabelSql =
     "INSERT INTO job_labels (name, value, created_at, job_id) VALUES (?, ?, ?, ?)";
 inline constexpr const char* kPutTaskSql =
     "INSERT INTO tasks (id, job_id, state, fence, attempts_spent, infrastructure_failures, "
-    "crashed_workers, last_worker, due_at, manifest, failure) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
+    "crashed_workers, last_worker, due_at, manifest, failure, generation, kind, spec, input, "
+    "dependencies) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
+    "generation = excluded.generation, "
     "state = excluded.state, fence = excluded.fence, attempts_spent = excluded.attempts_spent, "
     "infrastructure_failures = excluded.infrastructure_failures, "
     "crashed_workers = excluded.crashed_workers, last_worker = excluded.last_worker, "

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <stdexcept>
@@ -22,8 +23,9 @@ class Books {
       std::visit([this](const auto& one) { Apply(one); }, change);
     }
     for (const LedgerChange& change : changes) {
-      if (const auto* put = std::get_if<PutJob>(&change)) CheckEvents(put->job);
-      if (const auto* insert = std::get_if<InsertJob>(&change)) CheckEvents(insert->job);
+      if (const auto* put = std::get_if<PutJob>(&change)) CheckJob(put->job);
+      if (const auto* insert = std::get_if<InsertJob>(&change)) CheckJob(insert->job);
+      if (const auto* put = std::get_if<PutTask>(&change)) CheckTasks(jobs_.at(put->task.job_id));
     }
   }
 
@@ -33,7 +35,10 @@ class Books {
       if (!IsTerminal(jobs_.at(id).state)) snapshot.jobs.push_back(jobs_.at(id));
     }
     for (const auto& [id, task] : tasks_) {
-      if (!IsTerminal(jobs_.at(task.job_id).state)) snapshot.tasks.push_back(task);
+      const Job& job = jobs_.at(task.job_id);
+      if (!IsTerminal(job.state) && task.generation == job.generation) {
+        snapshot.tasks.push_back(task);
+      }
     }
     for (const auto& [fence, attempt] : attempts_) {
       const Job& job = jobs_.at(tasks_.at(attempt.task_id).job_id);
@@ -56,22 +61,30 @@ class Books {
 
   const Job& job(const std::string& id) const { return jobs_.at(id); }
   const std::map<std::string, Job>& jobs() const { return jobs_; }
+  // The one task of a job, or the first.
   const TaskRecord& task_of(const std::string& job_id) const {
     for (const auto& [id, task] : tasks_) {
-      if (task.job_id == job_id) return task;
+      if (task.job_id == job_id && IsCurrent(task)) return task;
     }
     throw std::out_of_range("no task of " + job_id);
   }
+  std::vector<TaskRecord> tasks_of(const std::string& job_id) const {
+    std::vector<TaskRecord> tasks;
+    for (const auto& [id, task] : tasks_) {
+      if (task.job_id == job_id && IsCurrent(task)) tasks.push_back(task);
+    }
+    return tasks;
+  }
   // What the loop would hand over of a job that has ended.
   DeadJob Dead(const std::string& job_id) const {
-    DeadJob dead{.job = job(job_id), .tasks = {task_of(job_id)}, .letter = {}};
+    DeadJob dead{.job = job(job_id), .tasks = tasks_of(job_id), .letter = {}};
     for (const auto& [key, letter] : letters_) {
       if (key.first == job_id) dead.letter = letter;
     }
     for (const auto& [fence, attempt] : attempts_) {
-      if (attempt.task_id == dead.tasks[0].id && attempt.generation == dead.job.generation) {
-        dead.last_attempt = attempt.number;
-      }
+      if (tasks_.at(attempt.task_id).job_id != job_id) continue;
+      if (attempt.generation != dead.job.generation) continue;
+      dead.last_attempt = std::max(dead.last_attempt, attempt.number);
     }
     return dead;
   }
@@ -100,6 +113,10 @@ class Books {
   }
 
  private:
+  bool IsCurrent(const TaskRecord& task) const {
+    return task.generation == jobs_.at(task.job_id).generation;
+  }
+
   void Apply(const InsertJob& insert) {
     EXPECT_FALSE(jobs_.contains(insert.job.id)) << "inserted twice";
     order_.push_back(insert.job.id);
@@ -201,9 +218,28 @@ class Books {
 
   void Apply(const RemoveJob& remove) { ADD_FAILURE() << "removed: " << remove.job_id; }
 
-  // The row and the event log say the same.
-  void CheckEvents(const Job& job) const {
+  // The row and the event log say the same, and so do the tasks.
+  void CheckJob(const Job& job) const {
     EXPECT_EQ(states_.at(job.id), job.state) << NameOf(job.state);
+    CheckTasks(job);
+  }
+
+  void CheckTasks(const Job& job) const {
+    std::vector<TaskState> states;
+    std::string shown;
+    for (const TaskRecord& task : tasks_of(job.id)) {
+      states.push_back(task.state);
+      shown += " " + std::string(NameOf(task.state));
+    }
+    const std::optional<JobState> made = JobStateOf(states);
+    if (!made) {
+      EXPECT_NE(job.state, JobState::kSucceeded) << shown;
+      EXPECT_NE(job.state, JobState::kCancelled) << shown;
+    } else if (job.state == JobState::kSucceeded) {
+      EXPECT_EQ(*made, JobState::kPublishing) << shown;
+    } else {
+      EXPECT_EQ(*made, job.state) << shown;
+    }
   }
 
   std::vector<std::string> order_;

@@ -223,10 +223,12 @@ TEST_F(FailureTest, PublishesAndThenShowsTheFiles) {
   FinishJob(id);
   EXPECT_EQ(State(id), JobState::kPublishing);
   ASSERT_EQ(All<PublishOutputs>().size(), 1u);
-  EXPECT_EQ(All<PublishOutputs>()[0].fence, 1);
-  EXPECT_EQ(All<PublishOutputs>()[0].manifest, ManifestFromJson(ManifestJson()));
+  const std::vector<TaskOutputs> made = All<PublishOutputs>()[0].made;
+  ASSERT_EQ(made.size(), 1u);
+  EXPECT_EQ(PublishedFence(made), 1);
+  EXPECT_EQ(made[0].manifest, ManifestFromJson(ManifestJson()));
   EXPECT_THAT(books.job(id).files, IsEmpty());
-  Do(dispatcher->OnResult(broker::Published{.task_id = TaskOf(id).id, .fence = 7}, now()));
+  Do(dispatcher->OnResult(broker::Published{.job_id = id, .fence = 7}, now()));
   EXPECT_EQ(State(id), JobState::kPublishing);
   clock.Advance(1s);
   Published(id);

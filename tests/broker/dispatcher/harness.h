@@ -32,6 +32,7 @@ struct Submission {
   std::string fingerprint = "f1";
   std::string sha256 = "00";
   int64_t bytes = 12;
+  bool in_parts = false;  // outputs that are planned as three tasks: "web", "sound", "copy"
 };
 
 // A dispatcher between fake clients and fake workers, whose effects a test looks at. Publishing and
@@ -106,7 +107,26 @@ class Harness {
     output.video->codec = submission.codec;
     if (submission.codec != VideoCodec::kCopy) output.video->crf = 23;
     request.spec.outputs.push_back(std::move(output));
+    if (submission.in_parts) {
+      request.spec.outputs.push_back(SoundOutput());
+      request.spec.outputs.push_back(CopyOutput());
+    }
     return request;
+  }
+  static OutputSpec SoundOutput() {
+    OutputSpec sound;
+    sound.name = "sound";
+    sound.container = Container::kM4a;
+    sound.audio.emplace();
+    return sound;
+  }
+  static OutputSpec CopyOutput() {
+    OutputSpec copy;
+    copy.name = "copy";
+    copy.container = Container::kMkv;
+    copy.video.emplace();
+    copy.video->codec = VideoCodec::kCopy;
+    return copy;
   }
 
   json SubmitBody(const Submission& submission) const {
@@ -259,6 +279,11 @@ class Harness {
   // The same, of the current attempt of a job and by the worker that has it.
   const TaskRecord& TaskOf(const std::string& job_id) const { return books.task_of(job_id); }
   std::string Holder(const std::string& job_id) const { return TaskOf(job_id).last_worker + "#1"; }
+  Fence PublishedFenceOf(const std::string& job_id) const {
+    Fence fence = 0;
+    for (const TaskRecord& task : books.tasks_of(job_id)) fence = std::max(fence, task.fence);
+    return fence;
+  }
   void FinishJob(const std::string& job_id) {
     Finish(Holder(job_id), TaskOf(job_id).id, TaskOf(job_id).fence);
   }
@@ -271,13 +296,19 @@ class Harness {
 
   // --- results of effects
   void Published(const std::string& job_id) {
-    Do(dispatcher->OnResult(
-        broker::Published{.task_id = TaskOf(job_id).id, .fence = TaskOf(job_id).fence}, now()));
+    Do(dispatcher->OnResult(broker::Published{.job_id = job_id, .fence = PublishedFenceOf(job_id)},
+                            now()));
   }
   void PublishFailed(const std::string& job_id, ErrorCode code) {
-    Do(dispatcher->OnResult(broker::PublishFailed{.task_id = TaskOf(job_id).id,
-                                                  .fence = TaskOf(job_id).fence,
-                                                  .error = Error(code, "no")},
+    std::vector<std::string> lost;
+    for (const TaskRecord& task : books.tasks_of(job_id)) lost.push_back(task.id);
+    PublishFailed(job_id, code, std::move(lost));
+  }
+  void PublishFailed(const std::string& job_id, ErrorCode code, std::vector<std::string> lost) {
+    Do(dispatcher->OnResult(broker::PublishFailed{.job_id = job_id,
+                                                  .fence = PublishedFenceOf(job_id),
+                                                  .error = Error(code, "no"),
+                                                  .lost = std::move(lost)},
                             now()));
   }
   void Buried(const std::string& job_id) {

@@ -69,7 +69,7 @@ TEST_F(JobAggregatorTest, StaysAsItIsOnceATaskHasFailedForGood) {
   Move(1, TaskEvent::kLease);
   EXPECT_EQ(Move(0, TaskEvent::kFail), JobState::kRunning);
   EXPECT_EQ(Move(1, TaskEvent::kRequeue), JobState::kRunning);
-  EXPECT_EQ(aggregator_.FailedTask(entry_), &entry_.tasks[0]);
+  EXPECT_EQ(FailedTask(entry_), &entry_.tasks[0]);
 }
 
 TEST_F(JobAggregatorTest, ShowsTheMeanOfItsTasksWhichNeverFalls) {

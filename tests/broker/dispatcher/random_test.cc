@@ -19,6 +19,7 @@ class Walk : public Harness {
   explicit Walk(unsigned seed) : engine_(seed) {
     options.max_infrastructure_failures = 200;
     options.retry_cap = 60s;
+    options.planner.task_overhead = 0s;
     Start();
   }
 
@@ -126,7 +127,9 @@ class Walk : public Harness {
                   .codec = Dice(8) == 0 ? VideoCodec::kVp9 : VideoCodec::kH264,
                   .force = Dice(4) == 0,
                   .key = Dice(2) == 0 ? AnyKey() : "",
-                  .sha256 = "sha" + std::to_string(Dice(40))});
+                  .sha256 = "sha" + std::to_string(Dice(40)),
+                  .bytes = 1'000'000,
+                  .in_parts = Dice(2) == 0});
         } else {
           Submit({.id = Reopen()});
         }
@@ -231,9 +234,16 @@ class Walk : public Harness {
         RedriveMany(NewId("rdr_"), ids, {{"canary", Dice(3) > 0}, {"dry_run", Dice(4) == 0}});
         break;
       default:
-        Redrive(one, books.job(one).generation - (Dice(5) == 0 ? 1 : 0));
+        Redrive(one, books.job(one).generation - (Dice(5) == 0 ? 1 : 0),
+                Dice(3) == 0 ? AnyPatch() : nullptr);
         break;
     }
+  }
+
+  // Another spec, and perhaps another plan.
+  json AnyPatch() {
+    const Submission one{.in_parts = Dice(2) == 0};
+    return {{"outputs", ToJson(RequestOf(one).spec).at("outputs")}};
   }
 
   // The id of a job that is still in memory, or a new one if there is none.
@@ -289,13 +299,20 @@ class Walk : public Harness {
     const int luck = healthy_ ? 9 : Dice(10);
     if (luck < 2) {
       const ErrorCode code = luck == 0 ? ErrorCode::kStorageError : ErrorCode::kOutputNotFound;
-      Do(dispatcher->OnResult(
-          broker::PublishFailed{
-              .task_id = publish.task_id, .fence = publish.fence, .error = Error(code, "no")},
-          now()));
-    } else {
-      Do(dispatcher->OnResult(broker::Published{.task_id = publish.task_id, .fence = publish.fence},
+      std::vector<std::string> lost;
+      if (luck == 1) {
+        lost.push_back(publish.made.front().task);
+        if (publish.made.size() > 1 && Dice(2) == 0) lost.push_back(publish.made.back().task);
+      }
+      Do(dispatcher->OnResult(broker::PublishFailed{.job_id = publish.job_id,
+                                                    .fence = PublishedFence(publish.made),
+                                                    .error = Error(code, "no"),
+                                                    .lost = std::move(lost)},
                               now()));
+    } else {
+      Do(dispatcher->OnResult(
+          broker::Published{.job_id = publish.job_id, .fence = PublishedFence(publish.made)},
+          now()));
     }
   }
 

@@ -63,7 +63,8 @@ TEST(DispatcherScaleTest, HoldsAHundredThousandJobsAndPrintsWhatEachCosts) {
                                                      {"manifest", Harness::ManifestJson()},
                                                      {"usage", json::object()}}},
                                            harness.now());
-    harness.dispatcher->OnResult(Published{.task_id = task, .fence = fence}, harness.now());
+    harness.dispatcher->OnResult(Published{.job_id = ids[static_cast<size_t>(i)], .fence = fence},
+                                 harness.now());
   }
   std::printf("finish, lease the next, publish: %.1f us each\n", leasing.MicrosecondsEach(kRuns));
 }

@@ -19,8 +19,8 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::SizeIs;
 
-// The jobs of ledger_version1.sql, which is what a broker of that version wrote, and of
-// ledger_version2.sql.
+// The jobs of ledger_version1.sql, which is what a broker of that version wrote, and of the files
+// of later versions.
 constexpr const char* kEmptyInput = "job_01a20a838c13700180a8eaba4c804783";  // dead
 constexpr const char* kNoDecoder = "job_01a20a838cc3700281d2ade9b89de767";   // dead
 constexpr const char* kSucceeded = "job_01a20a838cb17000b4fa7f158e4eb177";
@@ -148,6 +148,32 @@ TEST_F(LedgerUpgradeFrom2Test, CountsWhatIsStillKnownOfRedrives) {
   EXPECT_EQ(ledger->FindRedrive(kReleasedWithoutCanary)->count, 0);
   ledger->Commit({PutPurge{{.id = "one", .count = 1, .created_at = {}}}});
   EXPECT_TRUE(ledger->FindPurge("one").has_value());
+}
+
+class LedgerUpgradeFrom3Test : public LedgerUpgradeTest {
+ protected:
+  LedgerUpgradeFrom3Test() : LedgerUpgradeTest(MILLRACE_LEDGER_VERSION3) {}
+};
+
+TEST_F(LedgerUpgradeFrom3Test, BringsAFileOfTheThirdVersionUpToDate) {
+  ASSERT_EQ(Version(), 3);
+  ExpectEverythingIsThere();
+  ExpectEverythingIsThere();
+  ExpectTheTablesOfANewFile();
+}
+
+TEST_F(LedgerUpgradeFrom3Test, PlansEachJobAsTheOneTaskThatItHad) {
+  const auto ledger = OpenSqliteLedger(file_);
+  // It was redriven once.
+  const TaskRecord queued = ledger->Load().tasks.at(0);
+  EXPECT_EQ(queued.job_id, kQueued);
+  EXPECT_EQ(queued.generation, 2);
+  for (const TaskRecord& task : {queued, ledger->TasksOf(kSucceeded).at(0)}) {
+    EXPECT_EQ(task.kind, TaskKind::kTranscode);
+    EXPECT_EQ(task.spec, std::nullopt);
+    EXPECT_EQ(task.input, std::nullopt);
+    EXPECT_THAT(task.dependencies, IsEmpty());
+  }
 }
 
 // Dies like a broker that is killed while it upgrades: `kill_at` steps of SQLite's machine after

@@ -129,6 +129,21 @@ TEST_F(SqliteLedgerTest, HandsOutTheTasksOfAnEndedJob) {
   EXPECT_THAT(ledger_->TasksOf(NewJobId()), IsEmpty());
 }
 
+TEST_F(SqliteLedgerTest, HandsOutTheTasksOfTheLastPlanOnlyAndTheAttemptsOfAll) {
+  Job job = samples::SmallJob();
+  TaskRecord replaced = samples::SmallTask(job);
+  ledger_->Commit(
+      {InsertJob{job}, PutTask{replaced}, PutAttempt{samples::SmallAttempt(replaced, 3)}});
+  job.generation = 2;
+  const TaskRecord planned = samples::SmallTask(job);
+  ledger_->Commit({PutJob{job}, PutTask{planned}});
+  ASSERT_THAT(ledger_->TasksOf(job.id), SizeIs(1));
+  EXPECT_EQ(ledger_->TasksOf(job.id)[0].id, planned.id);
+  ASSERT_THAT(ledger_->Load().tasks, SizeIs(1));
+  EXPECT_EQ(ledger_->Load().tasks[0].id, planned.id);
+  EXPECT_THAT(ledger_->AttemptsOf(job.id), SizeIs(1));
+}
+
 TEST_F(SqliteLedgerTest, KeepsRedrivesAndLoadsThoseThatWait) {
   const RedriveRecord redrive = samples::FullRedrive(samples::SmallJob());
   RedriveRecord released = samples::FullRedrive(samples::SmallJob());
@@ -164,12 +179,18 @@ TEST_F(SqliteLedgerTest, PutReplacesTasksAndAttempts) {
   ledger_->Commit({InsertJob{job}, PutTask{task}, PutAttempt{attempt}});
   TaskRecord later = samples::FullTask(job);
   later.id = task.id;
+  TaskRecord stored = later;
+  // The plan stays as it was.
+  stored.kind = task.kind;
+  stored.spec = task.spec;
+  stored.input = task.input;
+  stored.dependencies = task.dependencies;
   Attempt ended = samples::FullAttempt(later, 1);
   ledger_->Commit({PutTask{later}, PutAttempt{ended}});
 
   const Snapshot snapshot = ledger_->Load();
   ASSERT_THAT(snapshot.tasks, SizeIs(1));
-  EXPECT_EQ(Show(snapshot.tasks[0]), Show(later));
+  EXPECT_EQ(Show(snapshot.tasks[0]), Show(stored));
   ASSERT_THAT(snapshot.attempts, SizeIs(1));
   EXPECT_EQ(Show(snapshot.attempts[0]), Show(ended));
 }

@@ -88,8 +88,9 @@ class VerifyTest : public testing::Test {
     const Fence fence = fence_ + 1;
     const auto folder = media_->CreateWork("tsk_x", fence);
     WriteFileDurably(folder / "out" / file.path, "encoded");
-    EXPECT_TRUE(media_->Publish("tsk_x", job.id, fence,
-                                {.files = {file}, .warnings = {}, .media = nullptr}));
+    const Manifest manifest{.files = {file}, .warnings = {}, .media = nullptr};
+    EXPECT_THAT(media_->Publish(job.id, {{.task = "tsk_x", .fence = fence, .manifest = manifest}}),
+                testing::IsEmpty());
     return Add(std::move(job), JobState::kSucceeded,
                {{JobEvent::kStart, JobState::kRunning},
                 {JobEvent::kPublish, JobState::kPublishing},

@@ -63,6 +63,7 @@ TEST_F(VerifyTest, AcceptsARedrivenJob) {
   letter.closed_at = samples::At(90);
   TaskRecord task = ledger_->TasksOf(job.id).at(0);
   task.state = TaskState::kQueued;
+  task.generation = 2;
   std::vector<LedgerChange> changes = {PutJob{job}, PutDeadLetter{letter}, PutTask{task}};
   Append(changes, job, JobEvent::kRedrive, JobState::kQueued);
   ledger_->Commit(changes);

@@ -1,5 +1,6 @@
 #include "core/media/media_store.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -15,6 +16,8 @@ namespace millrace {
 namespace {
 
 namespace fs = std::filesystem;
+using testing::ElementsAre;
+using testing::IsEmpty;
 
 class MediaStoreTest : public ::testing::Test {
  protected:
@@ -27,13 +30,15 @@ class MediaStoreTest : public ::testing::Test {
   }
 
   // Makes a finished attempt with one file in its work folder.
-  Manifest Finish(const std::string& task, Fence fence, const std::string& content) {
+  Manifest Finish(const std::string& task, Fence fence, const std::string& content,
+                  const std::string& path = "web.mp4") {
     const fs::path folder = store_->CreateWork(task, fence);
-    std::ofstream(folder / "out" / "web.mp4") << content;
+    fs::create_directories((folder / "out" / path).parent_path());
+    std::ofstream(folder / "out" / path) << content;
     std::ofstream(folder / "log.txt") << "a line of the log\n";
     Manifest manifest;
     manifest.files.push_back({.output = "web",
-                              .path = "web.mp4",
+                              .path = path,
                               .bytes = static_cast<int64_t>(content.size()),
                               .sha256 = "",
                               .media_type = "video/mp4",
@@ -98,7 +103,7 @@ TEST_F(MediaStoreTest, PublishesAnAttemptByMovingItsFilesUnderItsFence) {
   const std::string job = NewJobId();
   const Manifest manifest = Finish("tsk_1", 7, "movie");
   EXPECT_EQ(store_->FindOutput(job, 7, "web.mp4"), std::nullopt);
-  ASSERT_TRUE(store_->Publish("tsk_1", job, 7, manifest));
+  ASSERT_THAT(store_->Publish(job, {{"tsk_1", 7, manifest}}), IsEmpty());
   EXPECT_EQ(ReadWholeFile(store_->FindOutput(job, 7, "web.mp4").value()), "movie");
   EXPECT_EQ(EntriesIn("work"), 0U);
 }
@@ -106,10 +111,11 @@ TEST_F(MediaStoreTest, PublishesAnAttemptByMovingItsFilesUnderItsFence) {
 TEST_F(MediaStoreTest, CompletesAPublishingThatWasInterruptedAnywhere) {
   const std::string job = NewJobId();
   const Manifest manifest = Finish("tsk_1", 7, "movie");
-  ASSERT_TRUE(store_->Publish("tsk_1", job, 7, manifest));
-  EXPECT_TRUE(store_->Publish("tsk_1", job, 7, manifest)) << "after the rename";
+  ASSERT_THAT(store_->Publish(job, {{"tsk_1", 7, manifest}}), IsEmpty());
+  EXPECT_THAT(store_->Publish(job, {{"tsk_1", 7, manifest}}), IsEmpty()) << "after the rename";
   store_->CreateWork("tsk_1", 7);
-  EXPECT_TRUE(store_->Publish("tsk_1", job, 7, manifest)) << "with the work folder still there";
+  EXPECT_THAT(store_->Publish(job, {{"tsk_1", 7, manifest}}), IsEmpty())
+      << "with the work folder still there";
   EXPECT_EQ(ReadWholeFile(store_->FindOutput(job, 7, "web.mp4").value()), "movie");
 }
 
@@ -135,15 +141,15 @@ class NotRoot {
 TEST_F(MediaStoreTest, SyncsFilesThatAnEarlierTryHasMoved) {
   const std::string job = NewJobId();
   const Manifest manifest = Finish("tsk_1", 7, "movie");
-  ASSERT_TRUE(store_->Publish("tsk_1", job, 7, manifest));
-  // Let the folder's files be reached, but not the folder be opened, which a sync needs.
+  ASSERT_THAT(store_->Publish(job, {{"tsk_1", 7, manifest}}), IsEmpty());
+  // What is in it can be reached, but it cannot be opened, and so not be synced.
   const fs::path folder = dir_.path() / "outputs" / job;
   fs::permissions(dir_.path(), fs::perms(0711));
   fs::permissions(folder, fs::perms(0311));
   {
     const NotRoot bound;
     try {
-      store_->Publish("tsk_1", job, 7, manifest);
+      store_->Publish(job, {{"tsk_1", 7, manifest}});
       ADD_FAILURE() << "it may lose its place again";
     } catch (const Error& error) {
       EXPECT_EQ(error.code(), ErrorCode::kStorageError);
@@ -151,23 +157,85 @@ TEST_F(MediaStoreTest, SyncsFilesThatAnEarlierTryHasMoved) {
     }
   }
   fs::permissions(folder, fs::perms(0755));
-  EXPECT_TRUE(store_->Publish("tsk_1", job, 7, manifest));
+  EXPECT_THAT(store_->Publish(job, {{"tsk_1", 7, manifest}}), IsEmpty());
 }
 
 TEST_F(MediaStoreTest, DoesNotPublishFilesThatAreMissingOrShort) {
   const std::string job = NewJobId();
   Manifest manifest = Finish("tsk_1", 7, "movie");
   manifest.files[0].bytes = 6;
-  EXPECT_FALSE(store_->Publish("tsk_1", job, 7, manifest));
+  EXPECT_THAT(store_->Publish(job, {{"tsk_1", 7, manifest}}), ElementsAre("tsk_1"));
   store_->DiscardWork("tsk_1", 7);
   manifest.files[0].bytes = 5;
-  EXPECT_FALSE(store_->Publish("tsk_1", job, 7, manifest));
+  EXPECT_THAT(store_->Publish(job, {{"tsk_1", 7, manifest}}), ElementsAre("tsk_1"));
   EXPECT_EQ(store_->FindOutput(job, 7, "web.mp4"), std::nullopt);
+}
+
+// A job of two tasks.
+class PublishTogetherTest : public MediaStoreTest {
+ protected:
+  void ExpectPublished() {
+    EXPECT_EQ(ReadWholeFile(store_->FindOutput(job_, 9, "web.mp4").value()), "movie");
+    EXPECT_EQ(ReadWholeFile(store_->FindOutput(job_, 9, "sound/podcast.m4a").value()), "song");
+    EXPECT_EQ(EntriesIn("work"), 0U);
+    EXPECT_EQ(EntriesIn("outputs"), 1U) << "something was left beside the job's folder";
+  }
+
+  // Moves the file as a process did that died before it could move the next.
+  void LeaveGathered(const std::string& task_folder, const std::string& path) {
+    const fs::path place = dir_.path() / "outputs" / (".partial-" + job_ + ".9") / path;
+    fs::create_directories(place.parent_path());
+    fs::rename(dir_.path() / "work" / task_folder / "out" / path, place);
+  }
+
+  const std::string job_ = NewJobId();
+  std::vector<TaskOutputs> made_ = {
+      {.task = "tsk_1", .fence = 9, .manifest = Finish("tsk_1", 9, "movie")},
+      {.task = "tsk_2", .fence = 8, .manifest = Finish("tsk_2", 8, "song", "sound/podcast.m4a")}};
+};
+
+TEST_F(PublishTogetherTest, MovesTheFilesOfAllTasksUnderTheLargestFence) {
+  EXPECT_EQ(PublishedFence(made_), 9);
+  ASSERT_THAT(store_->Publish(job_, made_), IsEmpty());
+  ExpectPublished();
+  EXPECT_THAT(store_->Publish(job_, made_), IsEmpty()) << "repeated";
+  ExpectPublished();
+}
+
+TEST_F(PublishTogetherTest, CompletesWhatWasInterruptedAfterTheFirstFile) {
+  LeaveGathered("tsk_1.9", "web.mp4");
+  ASSERT_THAT(store_->Publish(job_, made_), IsEmpty());
+  ExpectPublished();
+}
+
+TEST_F(PublishTogetherTest, CompletesWhatWasInterruptedAfterTheLastFile) {
+  LeaveGathered("tsk_1.9", "web.mp4");
+  LeaveGathered("tsk_2.8", "sound/podcast.m4a");
+  ASSERT_THAT(store_->Publish(job_, made_), IsEmpty());
+  ExpectPublished();
+}
+
+TEST_F(PublishTogetherTest, NamesTheTaskWhoseFilesAreGoneAndLeavesTheOthersWhereTheyAre) {
+  store_->DiscardWork("tsk_2", 8);
+  EXPECT_THAT(store_->Publish(job_, made_), ElementsAre("tsk_2"));
+  EXPECT_EQ(store_->FindOutput(job_, 9, "web.mp4"), std::nullopt);
+  // The task runs again, under another fence.
+  made_[1] = {.task = "tsk_2", .fence = 10, .manifest = Finish("tsk_2", 10, "song", "song.m4a")};
+  ASSERT_THAT(store_->Publish(job_, made_), IsEmpty());
+  EXPECT_TRUE(store_->FindOutput(job_, 10, "web.mp4").has_value());
+  EXPECT_TRUE(store_->FindOutput(job_, 10, "song.m4a").has_value());
+}
+
+TEST_F(PublishTogetherTest, NamesAllTasksWhoseFilesWereHalfMovedWhenOthersGotLost) {
+  LeaveGathered("tsk_1.9", "web.mp4");
+  store_->DiscardWork("tsk_2", 8);
+  EXPECT_THAT(store_->Publish(job_, made_), ElementsAre("tsk_1", "tsk_2"));
+  EXPECT_EQ(EntriesIn("outputs"), 0U);
 }
 
 TEST_F(MediaStoreTest, NeverServesAFileOutsideTheOutputs) {
   const std::string job = NewJobId();
-  ASSERT_TRUE(store_->Publish("tsk_1", job, 7, Finish("tsk_1", 7, "movie")));
+  ASSERT_THAT(store_->Publish(job, {{"tsk_1", 7, Finish("tsk_1", 7, "movie")}}), IsEmpty());
   for (const char* path : {"../7/../../../library", "..", "", "/etc/passwd", "web.mp4/x"}) {
     EXPECT_EQ(store_->FindOutput(job, 7, path), std::nullopt) << path;
   }

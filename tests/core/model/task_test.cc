@@ -18,12 +18,15 @@ TEST(TaskTransitions, AreExactlyTheDocumentedOnes) {
       {{kLeased, kFail}, kFailed},           {{kLeased, kCancel}, kCancelling},
       {{kRetryWait, kDue}, kQueued},         {{kRetryWait, kCancel}, kCancelled},
       {{kCancelling, kStopped}, kCancelled}, {{kDone, kRedo}, kQueued},
+      {{kQueued, kBlock}, kBlocked},         {{kBlocked, kReady}, kQueued},
+      {{kBlocked, kCancel}, kCancelled},     {{kDone, kRedrive}, kQueued},
+      {{kFailed, kRedrive}, kQueued},        {{kCancelled, kRedrive}, kQueued},
   };
   for (const TaskState state :
-       {kQueued, kLeased, kRetryWait, kCancelling, kDone, kFailed, kCancelled}) {
+       {kQueued, kBlocked, kLeased, kRetryWait, kCancelling, kDone, kFailed, kCancelled}) {
     EXPECT_EQ(TaskStateFromName(NameOf(state)), state);
-    for (const TaskEvent event :
-         {kLease, kFinish, kRequeue, kRetry, kDue, kFail, kCancel, kStopped, kRedo}) {
+    for (const TaskEvent event : {kBlock, kReady, kLease, kFinish, kRequeue, kRetry, kDue, kFail,
+                                  kCancel, kStopped, kRedo, kRedrive}) {
       const auto found = expected.find({state, event});
       const auto next = NextState(state, event);
       EXPECT_EQ(next.has_value(), found != expected.end())

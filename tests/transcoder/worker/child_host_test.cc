@@ -189,9 +189,9 @@ class FullStore final : public MediaStore {
   void DiscardWork(const std::string& task, Fence fence) override {
     store_.DiscardWork(task, fence);
   }
-  bool Publish(const std::string& task, const std::string& job, Fence fence,
-               const Manifest& manifest) override {
-    return store_.Publish(task, job, fence, manifest);
+  std::vector<std::string> Publish(const std::string& job,
+                                   const std::vector<TaskOutputs>& made) override {
+    return store_.Publish(job, made);
   }
   std::optional<fs::path> FindOutput(const std::string& job, Fence fence,
                                      std::string_view path) const override {
