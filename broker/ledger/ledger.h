@@ -40,9 +40,7 @@ class Ledger {
   virtual int LastAttemptNumber(const std::string& job_id, int generation) = 0;
   // Throws Error{kInvalidRequest} for a page token that this ledger did not make.
   virtual JobPage ListJobs(const JobFilter& filter) = 0;
-  // At most `limit` events with a sequence number above `after`, in order.
-  virtual std::vector<EventRecord> EventsAfter(int64_t after, size_t limit) = 0;
-  // The same of one job alone.
+  // At most `limit` events of a job with a sequence number above `after`, in order.
   virtual std::vector<EventRecord> EventsOf(const std::string& job_id, int64_t after,
                                             size_t limit) = 0;
 

@@ -94,9 +94,6 @@ class FakeDiskLedger final : public Ledger {
     return ledger_->LastAttemptNumber(job_id, generation);
   }
   JobPage ListJobs(const JobFilter& filter) override { return ledger_->ListJobs(filter); }
-  std::vector<EventRecord> EventsAfter(int64_t after, size_t limit) override {
-    return ledger_->EventsAfter(after, limit);
-  }
   std::vector<EventRecord> EventsOf(const std::string& job_id, int64_t after,
                                     size_t limit) override {
     return ledger_->EventsOf(job_id, after, limit);

@@ -158,14 +158,6 @@ class SqliteLedger final : public Ledger {
     return Guarded([&] { return broker::ListJobs(database_, filter, from); });
   }
 
-  std::vector<EventRecord> EventsAfter(int64_t after, size_t limit) override {
-    return Guarded([&] {
-      Execution execution(statements_.events_after);
-      execution.Integer(after).Integer(static_cast<int64_t>(limit));
-      return ReadRows(execution, ReadEvent);
-    });
-  }
-
   std::vector<EventRecord> EventsOf(const std::string& job_id, int64_t after,
                                     size_t limit) override {
     return Guarded([&] {

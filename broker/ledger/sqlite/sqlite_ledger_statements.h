@@ -33,8 +33,6 @@ struct LedgerStatements {
                             "SELECT coalesce(max(attempts.number), 0) FROM tasks JOIN attempts "
                             "ON attempts.task_id = tasks.id "
                             "WHERE tasks.job_id = ? AND attempts.generation = ?"),
-        events_after(database, std::string("SELECT ") + kEventColumns +
-                                   " FROM events WHERE sequence > ? ORDER BY sequence LIMIT ?"),
         // Without the hint SQLite may walk the whole log from `sequence` on.
         events_of(database, std::string("SELECT ") + kEventColumns +
                                 " FROM events INDEXED BY events_by_job "
@@ -52,7 +50,6 @@ struct LedgerStatements {
   SQLite::Statement find_job_by_key;
   SQLite::Statement attempts_of;
   SQLite::Statement last_attempt_number;
-  SQLite::Statement events_after;
   SQLite::Statement events_of;
 };
 

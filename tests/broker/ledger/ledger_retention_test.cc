@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "broker/ledger/ledger.h"
+#include "tests/broker/event_sequences.h"
 #include "tests/broker/sample_records.h"
 #include "tests/fakes/temp_dir.h"
 
@@ -42,13 +43,7 @@ class LedgerRetentionTest : public testing::Test {
     return job;
   }
 
-  std::vector<int64_t> SequencesLeft() {
-    std::vector<int64_t> sequences;
-    for (const EventRecord& event : ledger_->EventsAfter(0, 1000)) {
-      sequences.push_back(event.sequence);
-    }
-    return sequences;
-  }
+  std::vector<int64_t> SequencesLeft() { return EventSequences(file_); }
 
   int64_t CountRows(const std::string& table) {
     SQLite::Database database(file_, SQLite::OPEN_READONLY);

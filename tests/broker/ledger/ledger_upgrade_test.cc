@@ -10,6 +10,7 @@
 #include "broker/ledger/ledger.h"
 #include "broker/ledger/sqlite/ledger_schema.h"
 #include "core/base/files.h"
+#include "tests/broker/event_sequences.h"
 #include "tests/fakes/temp_dir.h"
 
 namespace millrace::broker {
@@ -62,7 +63,7 @@ class LedgerUpgradeTest : public testing::Test {
     EXPECT_THAT(snapshot.tasks, SizeIs(1));
     EXPECT_EQ(snapshot.last_fence, 17);
     EXPECT_EQ(snapshot.last_sequence, 11);
-    EXPECT_THAT(ledger->EventsAfter(0, 100), SizeIs(11));
+    EXPECT_THAT(EventSequences(file_), SizeIs(11));
 
     const Job succeeded = ledger->FindJob(kSucceeded).value();
     EXPECT_EQ(succeeded.state, JobState::kSucceeded);

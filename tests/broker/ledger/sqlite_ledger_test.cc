@@ -59,7 +59,7 @@ TEST_F(SqliteLedgerTest, KeepsEveryFieldOfEveryRecordOverAReopening) {
   EXPECT_EQ(Show(snapshot.attempts[0]), Show(attempt));
   EXPECT_EQ(snapshot.last_fence, 8);
   EXPECT_EQ(snapshot.last_sequence, 1);
-  const auto events = ledger_->EventsAfter(0, 10);
+  const auto events = ledger_->EventsOf(job.id, 0, 10);
   ASSERT_THAT(events, SizeIs(1));
   EXPECT_EQ(Show(events[0]), Show(event));
   EXPECT_EQ(Show(ledger_->FindJob(job.id).value()), Show(job));
@@ -247,18 +247,6 @@ TEST_F(SqliteLedgerTest, FenceAndSequenceNeverGoBack) {
   const Snapshot snapshot = ledger_->Load();
   EXPECT_EQ(snapshot.last_fence, 70);
   EXPECT_EQ(snapshot.last_sequence, 30);
-}
-
-TEST_F(SqliteLedgerTest, ReadsEventsInPiecesInOrder) {
-  const Job job = samples::SmallJob();
-  ledger_->Commit({InsertJob{job}, AppendEvent{samples::Event(job, 2)},
-                   AppendEvent{samples::Event(job, 1)}, AppendEvent{samples::Event(job, 3)}});
-  const auto first = ledger_->EventsAfter(0, 2);
-  ASSERT_THAT(first, SizeIs(2));
-  EXPECT_EQ(first[0].sequence, 1);
-  EXPECT_EQ(first[1].sequence, 2);
-  EXPECT_THAT(ledger_->EventsAfter(2, 10), SizeIs(1));
-  EXPECT_THAT(ledger_->EventsAfter(3, 10), IsEmpty());
 }
 
 TEST_F(SqliteLedgerTest, ReadsTheEventsOfOneJobInPiecesInOrder) {
