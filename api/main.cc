@@ -13,6 +13,7 @@
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/base/log.h"
+#include "core/base/scheduling.h"
 #include "core/base/settings.h"
 
 namespace millrace::api {
@@ -76,6 +77,7 @@ sigset_t BlockEndSignals() {
 }
 
 void Serve(ApiSettings settings) {
+  AskForShortTurns();  // before threads start
   const sigset_t end_signals = BlockEndSignals();
   FinishCommonSettings(settings.common, "millrace-api");
   Check(settings);

@@ -15,6 +15,7 @@
 #include "core/base/files.h"
 #include "core/base/id.h"
 #include "core/base/log.h"
+#include "core/base/scheduling.h"
 #include "core/base/settings.h"
 #include "core/base/unique_fd.h"
 #include "core/media/media_store.h"
@@ -149,6 +150,7 @@ UniqueFd SignalsAsFile() {
 }
 
 void Serve(const Settings& settings) {
+  AskForShortTurns();  // before threads start
   const UniqueFd signals = SignalsAsFile();
   const CommonSettings& common = settings.common;
   // Held until everything below is closed: a socket file must not be unlinked under a successor.

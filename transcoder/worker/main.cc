@@ -4,6 +4,7 @@
 #include "core/base/clock.h"
 #include "core/base/error.h"
 #include "core/base/log.h"
+#include "core/base/scheduling.h"
 #include "transcoder/worker/capabilities.h"
 #include "transcoder/worker/settings.h"
 #include "transcoder/worker/worker.h"
@@ -22,6 +23,7 @@ int Main(int argc, char** argv) {
   try {
     FinishWorkerSettings(settings);
     const Capabilities capabilities = AskCapabilities(settings.encoder, kCapabilitiesTimeout);
+    AskForShortTurns();  // before threads and the zygote start
     const SystemClock clock;
     Worker worker(settings, capabilities, clock);
     LogInfo("started", {{"worker", settings.name},

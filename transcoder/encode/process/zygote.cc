@@ -18,6 +18,7 @@
 
 #include "core/base/error.h"
 #include "core/base/log.h"
+#include "core/base/scheduling.h"
 #include "transcoder/encode/process/task_process.h"
 
 namespace millrace::encode {
@@ -79,6 +80,7 @@ void Zygote::BecomeTask(const ZygoteRun& run, pid_t zygote) {
   socket_.Reset();
   signals_.Reset();
   OfferToOomKiller();
+  AskForUsualTurns();  // not the zygote's short ones: a task computes
   const int status = RunTaskProcess(run.task_path, {.report_fd = run.report.get()});
   std::fflush(nullptr);
   // Not exit(), which would run the zygote's exit handlers.
