@@ -90,6 +90,7 @@ class Session final : public TaskEvents {
     Stage stage = Stage::kRunning;
     StopReason reason = StopReason::kLost;  // meaningful while stopping
     Progress progress;
+    int phases_told_at_once = 0;
     nlohmann::json media;               // null until known
     std::optional<int64_t> media_told;  // the beat that first carried it
     bool media_known = false;           // the broker has answered such a beat
@@ -158,6 +159,7 @@ class Session final : public TaskEvents {
   MonotonicTime beat_at_;      // when the last beat was sent
   MonotonicTime answered_at_;  // when the last beat that was answered had been sent
   bool changed_ = false;       // there is news for the next beat
+  bool urgent_ = false;        // and it does not wait for the time between beats
   std::deque<Asked> asked_;
   int64_t asked_count_ = 0;
 

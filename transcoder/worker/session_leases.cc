@@ -15,6 +15,8 @@ namespace millrace::worker {
 namespace {
 
 constexpr std::chrono::seconds kResendPause{1};
+// Limits how often an encoder makes its worker beat at once.
+constexpr int kPhasesToldAtOnce = 2;
 
 }  // namespace
 
@@ -39,8 +41,12 @@ void Session::OnMedia(const Lease& lease, nlohmann::json media) {
 void Session::OnProgress(const Lease& lease, Progress progress) {
   Held* held = Find(lease);
   if (held == nullptr) return;
-  changed_ = changed_ || progress.percent != held->progress.percent ||
-             progress.phase != held->progress.phase;
+  const bool next_phase = progress.phase != held->progress.phase;
+  if (next_phase && held->phases_told_at_once < kPhasesToldAtOnce) {
+    ++held->phases_told_at_once;
+    urgent_ = true;
+  }
+  changed_ = changed_ || next_phase || progress.percent != held->progress.percent;
   held->progress = std::move(progress);
 }
 

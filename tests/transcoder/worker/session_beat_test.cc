@@ -72,6 +72,21 @@ TEST_F(SessionBeatTest, BeatsAtEachChangeButAtMostFiveTimesASecond) {
   EXPECT_EQ(beats, 5);
 }
 
+TEST_F(SessionBeatTest, TellsTheFirstTwoPhasesOfAnEncoderAtOnce) {
+  Register();
+  Pass(1s);
+  Assign(kLease);
+  const auto beats_of = [this](const std::string& phase) {
+    session_.OnProgress(kLease, At(0, phase));
+    Pass(10ms);
+    return transport_.Take(message::kBeat).size();
+  };
+  EXPECT_THAT(transport_.Take(message::kBeat), SizeIs(1));
+  EXPECT_EQ(beats_of("probing"), 1);
+  EXPECT_EQ(beats_of("transcoding"), 1);
+  EXPECT_EQ(beats_of("finalizing"), 0);
+}
+
 TEST_F(SessionBeatTest, BeatsSeldomWithoutChange) {
   Register();
   Assign(kLease);

@@ -60,6 +60,7 @@ void StageThreads::Run(const ReachedSeconds& reached, const std::function<void()
   for (const Stage& stage : stages_) {
     threads.emplace_back([this, &stage, &reached] { RunStage(stage, reached); });
   }
+  watch();  // tells at once that the task has begun to work
   while (!AwaitEnd()) watch();
   for (std::thread& thread : threads) thread.join();
   const MutexLock lock(mutex_);
