@@ -1,7 +1,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
+#include <optional>
 
 #include "tests/bench/disk_limit.h"
 #include "tests/bench/event_tap.h"
@@ -16,12 +18,20 @@
 //
 //   durable_per_s     POST /v1/jobs answered 202, so on disk, from 64 keep-alive connections that
 //                     each send again once they are answered; no worker is there
+//   disk_limit_per_s  the same rows written by SQLite alone, FULL, 100 submissions a transaction
+//   durable_share_of_disk_limit
+//                     the first as a share of the second
 //   accept_p50_ms, accept_p99_ms
 //                     from the moment a request is due to its answer, at 500/s over 64 connections
-//   start_p50_ms      from sending POST /v1/jobs to the first progress that the broker announces:
-//                     api, commit, lease, worker, zygote, encoder process, and what the encoder
-//                     said on its way back; one idle worker, a tiny input, one job at a time
-//   disk_limit_per_s  the same rows written by SQLite alone, FULL, 100 submissions a transaction
+//   broker_cpu_ms_at_500, broker_cpu_ms_full, api_cpu_ms_at_500, api_cpu_ms_full
+//                     processor time of a submission, at 500/s and at full rate
+//   start_p50_ms      from sending POST /v1/jobs to the first progress of the encoder that the
+//   broker
+//                     announces: api, commit, lease, worker, zygote, encoder process, and the way
+//                     of its first words back; one idle worker, a small input, one job at a time
+//   start_*_p50_ms    the parts of it, each from sending: `accepted`, the answer is here; `leased`,
+//                     and the following, the event is here; `received` by the worker; `forked`, the
+//                     encoder reads its input (this is start_p50_ms); `encoding`, all stages run
 
 namespace millrace::bench {
 namespace {
@@ -35,7 +45,7 @@ namespace fs = std::filesystem;
 
 constexpr int kConnections = 64;
 constexpr double kPacedPerSecond = 500;
-constexpr int kStarts = 40;
+constexpr int kStarts = 60;
 // Between two starts nothing happens for that long, so that each finds the worker idle.
 constexpr milliseconds kQuiet{300};
 
@@ -79,14 +89,16 @@ CpuMark MarkCpu(Service& service) {
           .broker = harness::CpuSeconds(service.broker().pid())};
 }
 
-void NoteCpu(Figures& figures, const std::string& phase, CpuMark before, CpuMark after,
-             size_t requests) {
-  const auto each = [requests](double seconds) {
-    return seconds * 1e6 / static_cast<double>(std::max<size_t>(requests, 1));
+// `load` ends the names of the metrics.
+void AddCpu(Figures& figures, const std::string& load, CpuMark before, CpuMark after,
+            size_t requests) {
+  const auto add = [&](const std::string& program, double seconds, const std::string& aim) {
+    figures.Add(program + "_cpu_ms_" + load,
+                seconds * 1e3 / static_cast<double>(std::max<size_t>(requests, 1)), "ms a job",
+                aim);
   };
-  figures.Note("CPU per request, " + phase,
-               fmt::format("api {:.0f} us, broker {:.0f} us", each(after.api - before.api),
-                           each(after.broker - before.broker)));
+  add("broker", after.broker - before.broker, "");
+  add("api", after.api - before.api, "");
 }
 
 void MeasureSubmissions(Figures& figures) {
@@ -99,14 +111,14 @@ void MeasureSubmissions(Figures& figures) {
   LoadOptions paced = LoadFor(service, job);
   paced.rate = kPacedPerSecond;
   const LoadResult steady = RunLoad(paced);
-  NoteCpu(figures, "at 500/s", before, MarkCpu(service), steady.answered);
+  AddCpu(figures, "at_500", before, MarkCpu(service), steady.answered);
 
   before = MarkCpu(service);
   const LoadResult flood = RunLoad(LoadFor(service, job));
-  NoteCpu(figures, "at full rate", before, MarkCpu(service), flood.answered);
+  AddCpu(figures, "full", before, MarkCpu(service), flood.answered);
 
-  figures.Add("durable_per_s", static_cast<double>(flood.answered) / flood.seconds, "jobs/s",
-              ">= 5000");
+  const double durable_per_s = static_cast<double>(flood.answered) / flood.seconds;
+  figures.Add("durable_per_s", durable_per_s, "jobs/s", ">= 5000");
   figures.Add("accept_p50_ms", Percentile(steady.latencies_ms, 0.50), "ms at 500/s");
   figures.Add("accept_p99_ms", Percentile(steady.latencies_ms, 0.99), "ms at 500/s", "<= 20");
   figures.Note("p50, p99 at full rate",
@@ -117,59 +129,92 @@ void MeasureSubmissions(Figures& figures) {
 
   service.api().Stop();
   service.broker().Stop();
-  figures.Add("disk_limit_per_s",
-              MeasureDiskLimit(service.data_dir() / "ledger.db", sample, 100, seconds(3)),
-              "jobs/s, batches of 100");
+  const double disk_limit_per_s =
+      MeasureDiskLimit(service.data_dir() / "ledger.db", sample, 100, seconds(3));
+  figures.Add("disk_limit_per_s", disk_limit_per_s, "jobs/s, batches of 100");
+  figures.Add("durable_share_of_disk_limit", durable_per_s / disk_limit_per_s, "", ">= 0.35");
 }
 
-// Waits for the first progress of the job; `leased` gets the time of its lease.
-std::chrono::steady_clock::time_point WaitForStart(EventTap& tap, const std::string& id,
-                                                   std::chrono::steady_clock::time_point& leased) {
+// What happens to a job from its submission on, in order.
+enum Step { kAccepted, kLeased, kReceived, kForked, kEncoding, kSteps };
+constexpr std::array<const char*, kSteps> kStepNames = {"accepted", "leased", "received", "forked",
+                                                        "encoding"};
+
+// The step that an event tells of.
+std::optional<Step> StepOf(const EventTap::Event& event) {
+  if (event.topic == "job" && event.body.value("event", "") == "start") return kLeased;
+  if (event.topic != "progress") return std::nullopt;
+  const std::string phase = event.body.value("phase", "");
+  if (phase == "starting") return kReceived;
+  return phase == "probing" ? kForked : kEncoding;
+}
+
+// When each step was told of; a step that is told of together with a later one has its time.
+using StepTimes = std::array<std::chrono::steady_clock::time_point, kSteps>;
+
+// Waits until the job is being encoded. `times` has the time of kAccepted.
+StepTimes WaitForStart(EventTap& tap, const std::string& id, StepTimes times) {
   while (const auto event = tap.Next(seconds(20))) {
     if (event->body.value("job", "") != id) continue;
-    if (event->topic == "job" && event->body.value("event", "") == "start") leased = event->at;
-    if (event->topic == "progress") return event->at;
+    const std::optional<Step> step = StepOf(*event);
+    if (!step) continue;
+    for (size_t each = kLeased; each <= *step; ++each) {
+      if (times[each] == StepTimes::value_type{}) times[each] = event->at;
+    }
+    if (*step == kEncoding) return times;
   }
   throw std::runtime_error("no progress was announced of " + id);
+}
+
+void AddStarts(Figures& figures, const std::array<std::vector<double>, kSteps>& ms) {
+  figures.Add("start_p50_ms", Median(ms[kForked]), "ms", "<= 5");
+  for (size_t step = 0; step < kSteps; ++step) {
+    const std::string name = std::string("start_") + kStepNames[step];
+    figures.Add(name + "_p50_ms", Median(ms[step]), "ms");
+    figures.Note("  p50, p90, p99",
+                 fmt::format("{:.1f}, {:.1f}, {:.1f} ms", Median(ms[step]),
+                             Percentile(ms[step], 0.9), Percentile(ms[step], 0.99)));
+  }
 }
 
 void MeasureStarts(Figures& figures) {
   Service service({.workers = 1});
   Client& client = service.client();
-  // Long enough to be told of: a worker tells its news at most five times a second.
+  // Long enough that its steps are not told of together with its end.
   const json job = SmallJob(client.Upload(MakeTinyClip(service.download_dir(), 30)));
   EventTap tap("ipc://" + (service.data_dir() / "run" / "event.sock").string());
 
-  std::vector<double> starts_ms;
-  std::vector<double> leases_ms;
+  std::array<std::vector<double>, kSteps> ms;
   // The first one finds the subscription on its way and is not counted.
   for (int i = -1; i < kStarts; ++i) {
     const auto sent = std::chrono::steady_clock::now();
     const std::string id = client.Submit(job).at("id");
     if (i >= 0) {
-      auto leased = sent;
-      const auto started = WaitForStart(tap, id, leased);
-      starts_ms.push_back(std::chrono::duration<double, std::milli>(started - sent).count());
-      leases_ms.push_back(std::chrono::duration<double, std::milli>(leased - sent).count());
+      StepTimes times{};
+      times[kAccepted] = std::chrono::steady_clock::now();
+      times = WaitForStart(tap, id, times);
+      for (size_t step = 0; step < kSteps; ++step) {
+        ms[step].push_back(std::chrono::duration<double, std::milli>(times[step] - sent).count());
+      }
     }
     client.WaitForEnd(id);
     while (tap.Next(kQuiet)) {
     }
   }
-  figures.Add("start_p50_ms", Median(starts_ms), "ms", "<= 5");
-  figures.Note("start p90", fmt::format("{:.1f} ms", Percentile(starts_ms, 0.9)));
-  figures.Note("of which until leased, p50", fmt::format("{:.1f} ms", Median(leases_ms)));
+  AddStarts(figures, ms);
 }
 
 }  // namespace
 }  // namespace millrace::bench
 
-int main() {
+// Takes `submissions` or `starts` to measure only those.
+int main(int argc, char** argv) {
   using namespace millrace::bench;
   try {
+    const std::string only = argc > 1 ? argv[1] : "";
     Figures figures("submit");
-    MeasureSubmissions(figures);
-    MeasureStarts(figures);
+    if (only != "starts") MeasureSubmissions(figures);
+    if (only != "submissions") MeasureStarts(figures);
     figures.Print();
     return 0;
   } catch (const std::exception& error) {
