@@ -1,12 +1,14 @@
 #include "core/base/id.h"
 
 #include <openssl/rand.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <span>
 
 #include "core/base/error.h"
 
@@ -31,13 +33,39 @@ uint64_t NextTimestamp() {
   return next;
 }
 
+// Buffers random bytes for many ids: a call of OpenSSL's generator has a high fixed cost.
+// Owned and used by one thread.
+class RandomStock {
+ public:
+  void Take(std::span<unsigned char> bytes) {
+    // A forked child must not use the bytes that its parent has as well.
+    const pid_t self = getpid();
+    if (left_ < bytes.size() || owner_ != self) Refill(self);
+    std::copy_n(stock_.end() - static_cast<std::ptrdiff_t>(left_), bytes.size(), bytes.begin());
+    left_ -= bytes.size();
+  }
+
+ private:
+  void Refill(pid_t self) {
+    left_ = 0;
+    if (RAND_bytes(stock_.data(), static_cast<int>(stock_.size())) != 1) {
+      throw Error(ErrorCode::kInternal, "the system has no randomness to make an id from");
+    }
+    left_ = stock_.size();
+    owner_ = self;
+  }
+
+  std::array<unsigned char, 128 * kUuidBytes> stock_{};
+  size_t left_ = 0;
+  pid_t owner_ = 0;
+};
+
 }  // namespace
 
 std::string NewId(std::string_view prefix) {
+  static thread_local RandomStock random;
   std::array<unsigned char, kUuidBytes> uuid{};
-  if (RAND_bytes(uuid.data(), static_cast<int>(uuid.size())) != 1) {
-    throw Error(ErrorCode::kInternal, "the system has no randomness to make an id from");
-  }
+  random.Take(uuid);
   const uint64_t stamp = NextTimestamp();
   const uint64_t millis = stamp >> 12;
   for (int i = 0; i < 6; ++i) uuid[i] = static_cast<unsigned char>(millis >> (40 - 8 * i));

@@ -1,8 +1,11 @@
 #include "core/base/id.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <set>
 #include <thread>
 #include <vector>
@@ -37,6 +40,24 @@ TEST(Id, IsUniqueOverThreads) {
   std::set<std::string> all;
   for (const auto& ids : made) all.insert(ids.begin(), ids.end());
   EXPECT_EQ(all.size(), 20'000U);
+}
+
+TEST(Id, IsNotMadeOfTheSameBytesByAForkedChild) {
+  const auto random_part = [] { return NewJobId().substr(4 + 16); };
+  random_part();
+  std::array<int, 2> ends{};
+  ASSERT_EQ(pipe(ends.data()), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    const std::string part = random_part();
+    _exit(write(ends[1], part.data(), part.size()) == 16 ? 0 : 1);
+  }
+  std::string of_child(16, ' ');
+  EXPECT_EQ(read(ends[0], of_child.data(), of_child.size()), 16);
+  EXPECT_NE(of_child, random_part());
+  EXPECT_EQ(waitpid(child, nullptr, 0), child);
+  close(ends[0]);
+  close(ends[1]);
 }
 
 TEST(Id, RefusesTextThatCouldBeAPath) {

@@ -29,9 +29,8 @@ class StageThreads {
 
   // How far a stream has come, in seconds on the input's own time line; any thread calls it.
   using ReachedSeconds = std::function<std::optional<double>(int stream)>;
-  // Returns when all stages have returned; calls `watch` at once and about every 50 ms
-  // meanwhile. Throws the
-  // first error of any stage, with its place in the context. Call it once.
+  // Returns when all stages have returned; calls `watch` at once and about every 50 ms meanwhile.
+  // Throws the first error of any stage, with its place in the context. Call it once.
   void Run(const ReachedSeconds& reached, const std::function<void()>& watch) EXCLUDES(mutex_);
 
  private:
