@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "broker/ledger/ledger.h"
+#include "broker/ledger/sqlite/joined_log_writes.h"
 #include "broker/ledger/sqlite/ledger_schema.h"
 #include "broker/ledger/sqlite/sqlite_dead_letters.h"
 #include "broker/ledger/sqlite/sqlite_job_list.h"
@@ -86,24 +87,24 @@ class SqliteLedger final : public Ledger {
     if (changes.empty()) return;
     Guarded([&] {
       Note();
-      SQLite::Transaction transaction(database_, SQLite::TransactionBehavior::IMMEDIATE);
+      WriteTransaction transaction(statements_);
       Highest highest;
       for (const LedgerChange& change : changes) {
         std::visit([&](const auto& one) { Apply(one, highest); }, change);
       }
       RaiseCounter("fence", highest.fence);
       RaiseCounter("sequence", highest.sequence);
-      transaction.commit();
+      transaction.Commit();
     });
   }
 
   void CheckWritable() override {
     Guarded([&] {
       Note();
-      SQLite::Transaction transaction(database_, SQLite::TransactionBehavior::IMMEDIATE);
+      WriteTransaction transaction(statements_);
       // Writes the row as it is; the commit is synced like any other.
       RaiseCounter("fence", Counter("fence"));
-      transaction.commit();
+      transaction.Commit();
     });
   }
 
@@ -219,18 +220,18 @@ class SqliteLedger final : public Ledger {
 
   size_t PruneEvents(WallTime time, size_t max_jobs) override {
     return Guarded([&] {
-      SQLite::Transaction transaction(database_, SQLite::TransactionBehavior::IMMEDIATE);
+      WriteTransaction transaction(statements_);
       const size_t removed = PruneEventRows(database_, time, max_jobs);
-      transaction.commit();
+      transaction.Commit();
       return removed;
     });
   }
 
   size_t PruneRequests(WallTime time, size_t limit) override {
     return Guarded([&] {
-      SQLite::Transaction transaction(database_, SQLite::TransactionBehavior::IMMEDIATE);
+      WriteTransaction transaction(statements_);
       const size_t removed = PruneRequestRows(database_, time, limit);
-      transaction.commit();
+      transaction.Commit();
       return removed;
     });
   }
@@ -240,7 +241,8 @@ class SqliteLedger final : public Ledger {
     std::optional<SQLite::Database> database;
     try {
       if (file.has_parent_path()) CreateFolders(file.parent_path());
-      database.emplace(file, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE, kBusyMilliseconds);
+      database.emplace(file, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE, kBusyMilliseconds,
+                       JoinedLogWrites());
       PrepareLedger(*database, file);
     } catch (const SQLite::Exception& error) {
       throw TranslateSqliteError(error, database ? &*database : nullptr, file);

@@ -16,7 +16,10 @@ inline std::string SelectJobsSql(const std::string& where) {
 // outlive it.
 struct LedgerStatements {
   explicit LedgerStatements(SQLite::Database& database)
-      : insert_job(database, kInsertJobSql),
+      : begin(database, "BEGIN IMMEDIATE"),
+        commit(database, "COMMIT"),
+        rollback(database, "ROLLBACK"),
+        insert_job(database, kInsertJobSql),
         update_job(database, kUpdateJobSql),
         insert_label(database, kInsertLabelSql),
         put_task(database, kPutTaskSql),
@@ -38,6 +41,9 @@ struct LedgerStatements {
                                 " FROM events INDEXED BY events_by_job "
                                 "WHERE job_id = ? AND sequence > ? ORDER BY sequence LIMIT ?") {}
 
+  SQLite::Statement begin;
+  SQLite::Statement commit;
+  SQLite::Statement rollback;
   SQLite::Statement insert_job;
   SQLite::Statement update_job;
   SQLite::Statement insert_label;
@@ -51,6 +57,33 @@ struct LedgerStatements {
   SQLite::Statement attempts_of;
   SQLite::Statement last_attempt_number;
   SQLite::Statement events_of;
+};
+
+// A transaction that writes. Rolled back unless it is committed. Lives on the stack.
+class WriteTransaction {
+ public:
+  explicit WriteTransaction(LedgerStatements& statements) : statements_(statements) {
+    Execution(statements_.begin).Run();
+  }
+  ~WriteTransaction() {
+    if (committed_) return;
+    try {
+      Execution(statements_.rollback).Run();
+    } catch (const SQLite::Exception&) {
+      // The statement that failed has rolled it back.
+    }
+  }
+  WriteTransaction(const WriteTransaction&) = delete;
+  WriteTransaction& operator=(const WriteTransaction&) = delete;
+
+  void Commit() {
+    Execution(statements_.commit).Run();
+    committed_ = true;
+  }
+
+ private:
+  LedgerStatements& statements_;
+  bool committed_ = false;
 };
 
 }  // namespace millrace::broker
