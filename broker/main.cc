@@ -69,10 +69,10 @@ void AddSettings(SettingsParser& parser, Settings& settings) {
              "How long a worker on which jobs fail in a row gets no tasks; doubles each time");
   parser.Add("retry-pause", dispatcher.spike.base,
              "How long retries pause when jobs fail on all workers alike; doubles each time");
-  parser.AddFromZero(
-      "task-overhead", dispatcher.planner.task_overhead,
-      "Predicted cost of one more task of a job: outputs that need no decoded picture get a task of "
-      "their own where that ends the job earlier by four times as much");
+  parser.AddFromZero("task-overhead", dispatcher.planner.task_overhead,
+                     "Predicted cost of one more task of a job: outputs that need no decoded "
+                     "picture get a task of their own if "
+                     "that ends the job earlier by four times as much");
   parser.AddFlag(
       "ping", settings.ping,
       "Ask the running broker whether it accepts jobs, and exit 0 if so (health checks)");
