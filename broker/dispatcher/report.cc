@@ -78,8 +78,9 @@ std::vector<std::pair<std::string, Fence>> FoldersOf(const TaskEntry& failed) {
   for (const Attempt& attempt : failed.job->attempts) {
     if (KeepsFolder(attempt)) folders.emplace_back(attempt.task_id, attempt.fence);
   }
-  std::ranges::stable_partition(
-      folders, [&](const auto& folder) { return folder.first != failed.record.id; });
+  // clang 14 does not compile std::ranges' form of it with GCC's library.
+  std::stable_partition(folders.begin(), folders.end(),
+                        [&](const auto& folder) { return folder.first != failed.record.id; });
   return folders;
 }
 
