@@ -17,7 +17,7 @@ std::vector<TaskState> StatesOf(const JobEntry& entry) {
   return states;
 }
 
-// Why a job waits: the failure of the first of its tasks that does.
+// Returns the reason that a job waits: the failure of its first waiting task.
 nlohmann::json ErrorOfWaiting(const JobEntry& entry) {
   const auto waiting = std::ranges::find(entry.tasks, TaskState::kRetryWait,
                                          [](const TaskEntry& task) { return task.record.state; });
@@ -37,7 +37,7 @@ JobEvent EventBetween(JobState from, JobState to) {
                          std::string(NameOf(to)));
 }
 
-// Whether a task that is done has made anything.
+// Returns true if a task that is done made any files.
 bool HasFiles(const TaskEntry& task) {
   const nlohmann::json& manifest = task.record.manifest;
   return manifest.is_object() && !manifest.at("files").empty();
@@ -48,7 +48,7 @@ Progress PercentsOf(const Progress& progress) {
   return {.percent = progress.percent, .outputs = progress.outputs};
 }
 
-// A task that is done counts in full, whatever it said last.
+// Counts a finished task in full, whatever it reported last.
 Progress ProgressOf(const TaskEntry& task) {
   if (task.record.state != TaskState::kDone) return task.progress;
   Progress done = task.progress;
@@ -58,8 +58,8 @@ Progress ProgressOf(const TaskEntry& task) {
   return done;
 }
 
-// Adds the tasks' progress up: the mean of their percents, weighted by what they cost, and what
-// they do at once.
+// Sums the progress of the tasks: the mean of their percentages, weighted by predicted cost, and
+// the total of what they do concurrently.
 Progress Sum(const std::vector<TaskEntry>& tasks) {
   Progress sum;
   double percent = 0;
@@ -72,17 +72,17 @@ Progress Sum(const std::vector<TaskEntry>& tasks) {
     sum.frames += one.frames;
     sum.fps += one.fps;
     sum.media_seconds = std::max(sum.media_seconds, one.media_seconds);
-    // The job ends with the slowest.
+    // The slowest task decides when the job ends.
     if (one.speed > 0) sum.speed = sum.speed > 0 ? std::min(sum.speed, one.speed) : one.speed;
     sum.eta_seconds = std::max(sum.eta_seconds, one.eta_seconds);
     std::ranges::move(one.outputs, std::back_inserter(sum.outputs));
   }
-  // Rounded down, but for what floating point has lost.
+  // Round down, but allow for floating-point error.
   sum.percent = static_cast<int>(percent / weights + 1e-9);
   return sum;
 }
 
-// Raises the percents of `progress` to those that clients have seen.
+// Raises the percentages of `progress` to those already shown to clients.
 Progress NeverLessThan(const Progress& shown, Progress progress) {
   progress.percent = std::max(shown.percent, std::min(progress.percent, 99));
   for (const auto& [name, percent] : shown.outputs) {
@@ -164,7 +164,7 @@ void JobAggregator::TakeOutputs(JobEntry& entry) {
     Manifest manifest = ManifestFromJson(task.record.manifest);
     std::ranges::move(manifest.files, std::back_inserter(job.files));
     for (Warning& warning : manifest.warnings) {
-      // Each task that reads the input warns of it.
+      // Every task that reads the input gives the same warning.
       const bool known = std::ranges::find(job.warnings, warning) != job.warnings.end();
       if (!known) job.warnings.push_back(std::move(warning));
     }
@@ -191,7 +191,7 @@ LiveJob JobAggregator::LiveOf(const JobEntry& entry) const {
     }
   }
   if (entry.job.state == JobState::kRunning) {
-    // Some of its tasks may wait, but it does not.
+    // Some of its tasks may wait, but the job does not.
     live.retry_at.reset();
     live.queue_position.reset();
   }

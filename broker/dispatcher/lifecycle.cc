@@ -24,8 +24,8 @@ AttemptEnd EvidenceOf(const Error& error) {
   return AttemptEnd::kOther;
 }
 
-// Whether the input has nothing for this task, but may have something for others of its job. Then
-// its outputs are skipped, as a task that made all of them would skip them.
+// Returns true if the input has nothing for this task but may have something for other tasks of the
+// job. The outputs are then skipped, as they would be by a single task that made all of them.
 bool IsPassedOver(const TaskEntry& task, const Error& error) {
   if (error.code() != ErrorCode::kNoMatchingStreams || !error.context().is_object() ||
       error.context().value("stage", "") != "probe") {
@@ -37,7 +37,7 @@ bool IsPassedOver(const TaskEntry& task, const Error& error) {
   });
 }
 
-// The manifest of such a task.
+// Returns the manifest of a task that was passed over.
 nlohmann::json PassedOver(const TaskEntry& task, const Error& error) {
   Manifest manifest;
   for (const OutputSpec& output : SpecOf(task).outputs) {
@@ -262,7 +262,7 @@ void Lifecycle::OnResult(Draft& draft, const Published& published) {
 void Lifecycle::OnResult(Draft& draft, const PublishFailed& failed) {
   JobEntry* entry = FindPublishing(failed.job_id, failed.fence);
   if (entry == nullptr) return;
-  // Storage that fails may work again, and then the encode need not be repeated.
+  // Failing storage may recover, and then the encode need not be repeated.
   if (failed.error.traits().blame == Blame::kStorage) {
     TryEffectLater(entry->tasks.front(), draft.now());
     return;
@@ -335,15 +335,15 @@ void Lifecycle::EndJob(Draft& draft, JobEntry& entry) {
       Discard(draft, task.record.id, task.record.fence);
     }
   }
-  // The dead letter has its own copies. Folders are removed after the commit only: until then the
-  // letter may have to be written once more.
+  // The dead letter has its own copies. Remove folders only after the commit: until then the letter
+  // may have to be written again.
   for (const Attempt& attempt : entry.attempts) {
     if (KeepsFolder(attempt)) Discard(draft, attempt.task_id, attempt.fence);
     state_.settled.Remember(attempt);
   }
   state_.drain_rate.Count(draft.now().monotonic);
-  // The letter of an earlier generation was closed when the job was redriven. Its folder was kept
-  // for the case that the job died again.
+  // The redrive closed the letter of the previous generation, but its folder was kept in case the
+  // job died again.
   if (entry.job.generation > 1 && entry.job.state != JobState::kDead) {
     draft.Add(RemoveDeadLetter{.job_id = entry.job.id});
   }

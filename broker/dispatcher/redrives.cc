@@ -35,7 +35,7 @@ bool HaveSpecsOf(const std::vector<TaskRecord>& tasks, const std::vector<TaskRec
   return std::ranges::equal(tasks, others, {}, &TaskRecord::spec, &TaskRecord::spec);
 }
 
-// What encoders did to the earlier tasks of poison holds for each of the new ones.
+// Copies the crash history of the earlier tasks of a poison job to each of its new tasks.
 void Inherit(const std::vector<TaskRecord>& earlier, std::vector<TaskRecord>& tasks) {
   const auto failed = std::ranges::find(earlier, TaskState::kFailed, &TaskRecord::state);
   if (failed == earlier.end()) return;
@@ -53,7 +53,8 @@ void BeginGeneration(Job& job) {
   job.last_progress = {};
 }
 
-// The first job goes at once if there is a canary, and the others wait for it; else all go.
+// With a canary, the first job starts at once and the others wait for it; otherwise all start at
+// once.
 RedriveRecord MakeRecord(const message::RedriveMany& asked, const std::vector<DeadJob>& jobs,
                          WallTime now) {
   RedriveRecord record{.id = asked.redrive_id,
@@ -91,7 +92,7 @@ void Redrives::OnRedrive(Draft& draft, const ReplyTo& to, const message::Redrive
   }
   DeadJob& dead = jobs.front();
   if (dead.job.generation > asked.generation) {
-    // The reply to its first redrive was lost, and the job has ended again meanwhile.
+    // The reply to the first redrive was lost, and the job has ended again since.
     draft.Reply(to, message::JobReply{.job = JobView(dead.job, {.attempt = dead.last_attempt})});
   } else if (dead.job.generation != asked.generation || !IsOpen(dead)) {
     draft.Refuse(to, NotOpen(dead));
@@ -99,7 +100,7 @@ void Redrives::OnRedrive(Draft& draft, const ReplyTo& to, const message::Redrive
     draft.Refuse(to, *refusal);
   } else {
     const JobEntry& entry = Start(draft, std::move(dead), asked.patch);
-    // Before the reply, which says so if the job runs at once.
+    // Fill slots before the reply, which says whether the job runs at once.
     parts_.leases.FillSlots(draft);
     draft.Reply(to, message::JobReply{.job = parts_.aggregator.ViewOf(entry)});
   }
@@ -134,7 +135,7 @@ void Redrives::OnRedriveMany(Draft& draft, const ReplyTo& to, const message::Red
 
 std::optional<Error> Redrives::RefusalOf(const std::vector<DeadJob>& jobs,
                                          MonotonicTime now) const {
-  // Counts those that will wait for a canary, too: nobody is asked again when it has succeeded.
+  // Count jobs that wait for a canary too: there is no second check when it has succeeded.
   int64_t bytes = 0;
   for (const DeadJob& dead : jobs) bytes += PredictOutputBytes(dead.job);
   return parts_.admission.RefusalOf(jobs.size(), bytes, now);
@@ -148,7 +149,7 @@ void Redrives::OnDeadLoaded(Draft& draft, const LoadDead& asked, std::vector<Dea
     try {
       Start(draft, std::move(dead), redrive->patch);
     } catch (const Error& error) {
-      // Its spec has changed since the patch was checked.
+      // The job's spec has changed since the patch was checked.
       draft.Add(
           Warn{.text = "job not redriven, the patch does not fit it any more",
                .fields = {{"redrive", redrive->id}, {"job", job_id}, {"error", ToJson(error)}}});
@@ -177,7 +178,7 @@ std::vector<TaskRecord> Redrives::TasksOf(const DeadJob& dead, bool changed,
 }
 
 JobEntry& Redrives::Start(Draft& draft, DeadJob dead, const nlohmann::json& patch) {
-  // First, as it may throw.
+  // Patch first, as this may throw.
   if (!patch.is_null()) dead.job.request = PatchSpec(dead.job.request, patch);
   BeginGeneration(dead.job);
   const bool was_poison = dead.letter.code == TraitsOf(ErrorCode::kPoison).name;

@@ -57,7 +57,7 @@ nlohmann::json TaskJson(const TaskEntry& failed) {
   return ToJson(task);
 }
 
-// Tells what became of each task of the job.
+// Describes the end of each task of the job.
 nlohmann::json TasksJson(const JobEntry& entry) {
   nlohmann::json tasks = nlohmann::json::array();
   for (const TaskEntry& task : entry.tasks) {
@@ -71,7 +71,7 @@ nlohmann::json TasksJson(const JobEntry& entry) {
   return tasks;
 }
 
-// Lists the work folders that the letter takes logs from, those of the failed task last: its last
+// Lists the work folders to take logs from. Those of the failed task come last, because its last
 // attempt is the one to repeat.
 std::vector<std::pair<std::string, Fence>> FoldersOf(const TaskEntry& failed) {
   std::vector<std::pair<std::string, Fence>> folders;
@@ -84,8 +84,8 @@ std::vector<std::pair<std::string, Fence>> FoldersOf(const TaskEntry& failed) {
   return folders;
 }
 
-// Returns the code with which a single run of the encoder fails if it fails as the job did. Poison
-// shows itself as a crash.
+// Returns the code that a single run of the encoder ends with if it reproduces the job's failure.
+// Poison appears as a crash.
 std::string CodeToReproduce(const Error& cause) {
   if (cause.code() != ErrorCode::kPoison) return std::string(cause.traits().name);
   const auto crash = cause.context().find("last_error");
@@ -117,7 +117,7 @@ DeadLetter MakeDeadLetter(const TaskEntry& failed, const Error& cause, WallTime 
   nlohmann::json last;
   for (const Attempt& attempt : entry.attempts) {
     attempts.push_back(ToJson(attempt));
-    // How the task failed that the job died of.
+    // Consider only failures of the task that the job died of.
     if (attempt.task_id != failed.record.id) continue;
     nlohmann::json failure = FailureJson(attempt);
     if (failure.is_null()) continue;

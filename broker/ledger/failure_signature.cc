@@ -22,7 +22,7 @@ bool IsLetter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 bool IsBlank(char c) { return static_cast<unsigned char>(c) <= 0x20 || c == 0x7f; }
 bool IsQuote(char c) { return c == '\'' || c == '"' || c == '`'; }
 bool IsAlnum(char c) { return IsDigit(c) || IsLetter(c); }
-// What a word is made of: also what ids, paths and names of files contain.
+// Returns true for the characters of words; ids, paths and file names consist of them too.
 bool IsWord(char c) {
   return IsAlnum(c) || c == '_' || c == '-' || c == '.' || c == '/' || c == '~' || c == '%' ||
          static_cast<unsigned char>(c) >= 0x80;
@@ -31,7 +31,7 @@ bool IsWord(char c) {
 bool All(std::string_view text, bool (*is)(char)) { return std::ranges::all_of(text, is); }
 bool Any(std::string_view text, bool (*is)(char)) { return std::ranges::any_of(text, is); }
 
-// "movie.mp4", but not "5.1" or "h.264".
+// Returns true for "movie.mp4", but not for "5.1" or "h.264".
 bool IsFileName(std::string_view word) {
   const size_t dot = word.rfind('.');
   if (dot == std::string_view::npos || dot == 0) return false;
@@ -40,14 +40,15 @@ bool IsFileName(std::string_view word) {
          Any(extension, IsLetter) && Any(word.substr(0, dot), IsAlnum);
 }
 
-// "/tmp/x", "../x", "a/b.mp4", "work/12"; but not "Input/output" or "bits/s".
+// Returns true for "/tmp/x", "../x", "a/b.mp4" and "work/12", but not for "Input/output" or
+// "bits/s".
 bool IsPath(std::string_view word) {
   if (word.find('/') == std::string_view::npos) return false;
   return word.starts_with('/') || word.starts_with("./") || word.starts_with("../") ||
          word.starts_with("~/") || Any(word, IsDigit) || word.find('.') != std::string_view::npos;
 }
 
-// An id of ours, "job_019a…", or a UUID or a hash.
+// Returns true for one of Millrace's ids ("job_019a…"), a UUID or a hash.
 bool IsIdLike(std::string_view word) {
   if (const size_t bar = word.find('_'); bar != std::string_view::npos) {
     if (IsId(word, word.substr(0, bar + 1))) return true;
@@ -61,7 +62,7 @@ bool IsHexNumber(std::string_view word) {
          All(word.substr(2), IsHex);
 }
 
-// Numbers in a word that is otherwise kept: "12ms" is "#ms", "1920x1080" is "#x#".
+// Replaces the numbers in a word that is otherwise kept: "12ms" becomes "#ms", "1920x1080" "#x#".
 std::string WithoutNumbers(std::string_view word) {
   const bool counted = !word.empty() && IsDigit(word[0]);
   std::string kept;
@@ -83,7 +84,7 @@ std::string WithoutNumbers(std::string_view word) {
 }
 
 std::string StableWord(std::string_view word) {
-  // What ends a sentence is no part of a path or a name.
+  // Punctuation at the end of a sentence is not part of a path or a name.
   size_t length = word.size();
   while (length > 1 && (word[length - 1] == '.' || word[length - 1] == '-')) --length;
   const std::string_view tail = word.substr(length);
@@ -94,8 +95,8 @@ std::string StableWord(std::string_view word) {
   return (is_other ? "#" : WithoutNumbers(word)) + std::string(tail);
 }
 
-// Where the quoted text that begins at `start` ends (behind its closing quote); `start` if that is
-// an apostrophe.
+// Returns the position behind the closing quote of the text quoted at `start`, or `start` itself if
+// the character there is an apostrophe.
 size_t EndOfQuoted(std::string_view text, size_t start) {
   if (start > 0 && IsAlnum(text[start - 1])) return start;
   for (size_t i = start + 1; i < text.size(); ++i) {
@@ -105,7 +106,8 @@ size_t EndOfQuoted(std::string_view text, size_t start) {
   return start;
 }
 
-// The length of the UTF-8 character that `text` begins with; 0 if it begins with none.
+// Returns the length of the UTF-8 character at the start of `text`; 0 if the bytes are not valid
+// UTF-8.
 size_t CharacterLength(std::string_view text) {
   const auto first = static_cast<unsigned char>(text[0]);
   if (first < 0x80) return 1;
@@ -123,7 +125,7 @@ size_t CharacterLength(std::string_view text) {
   return too_long || no_character ? 0 : length;
 }
 
-// Valid UTF-8 of at most `most` bytes; a byte that belongs to no character becomes '?'.
+// Returns `text` as valid UTF-8 of at most `most` bytes; each invalid byte becomes '?'.
 std::string Cut(std::string_view text, size_t most) {
   std::string kept;
   while (!text.empty()) {
@@ -150,7 +152,7 @@ std::string HashOf(std::string_view text) {
   return hex;
 }
 
-// A text of the error's context; empty if it is not there.
+// Returns a string from the error's context; empty if the key is missing.
 std::string ContextText(const Error& error, const char* key) {
   const auto found = error.context().find(key);
   return found != error.context().end() && found->is_string() ? found->get<std::string>() : "";
@@ -178,7 +180,7 @@ std::string StablePart(std::string_view message) {
       stable += is_url ? "#" : StableWord(message.substr(i, word_end - i));
       i = word_end;
     } else {
-      // Of a number with colons in it one '#' stays.
+      // A number with colons in it, such as a time, becomes a single '#'.
       const bool in_time = message[i] == ':' && stable.ends_with('#') && i + 1 < message.size() &&
                            IsDigit(message[i + 1]);
       if (in_time) {
@@ -201,10 +203,10 @@ FailureSignature SignatureOf(const Error& error) {
     }
   }
   FailureSignature signature;
-  // They come from a worker's message.
+  // Stage and codec come from a worker's message, so they may be of any length.
   signature.stage = Cut(ContextText(error, "stage"), kMaxStableBytes);
   signature.codec = Cut(ContextText(error, "codec"), kMaxStableBytes);
-  // FFmpeg's own words say more than ours, which are the same for every failure of a kind.
+  // Prefer FFmpeg's message: Millrace's own is the same for every failure of a kind.
   const std::string ffmpeg = ContextText(error, "ffmpeg");
   signature.text = error.traits().name;
   if (!signature.stage.empty()) signature.text += " in " + signature.stage;

@@ -8,9 +8,9 @@
 
 namespace millrace::broker {
 
-// What failures that are alike have in common: the code, the stage and codec that failed, and what
-// stays the same of the message when numbers, addresses, names and times in it are left out. So 500
-// files that fail alike are one line to whoever looks after them.
+// Identifies a kind of failure by its error code, stage, codec and the stable part of its message,
+// which leaves out numbers, addresses, names and times. 500 files that fail alike thus appear to an
+// operator as one line.
 struct FailureSignature {
   std::string id;  // 16 hex digits of the SHA-256 of `text`; stable across versions of Millrace
   std::string
@@ -19,13 +19,13 @@ struct FailureSignature {
   std::string codec;  // from the error's context; empty: not known
 };
 
-// Of the error that a job ended with. For `poison` it is that of the crash behind it
+// Returns the signature of the error that ended a job. For `poison`, uses the crash behind it
 // (context.last_error).
 FailureSignature SignatureOf(const Error& error);
 
-// The message without what differs from one file to the next: numbers, hexadecimal numbers, quoted
-// texts, paths and ids become '#'; runs of blanks become one; at most 160 bytes, cut between
-// characters of UTF-8.
+// Returns the message without the parts that differ between files. Numbers, hexadecimal numbers,
+// quoted texts, paths and ids become '#', and runs of blanks become one. The result has at most 160
+// bytes and never splits a UTF-8 character.
 std::string StablePart(std::string_view message);
 
 }  // namespace millrace::broker

@@ -21,7 +21,7 @@ std::optional<uint64_t> FromHex(std::string_view text) {
   return number;
 }
 
-// FNV-1a: the token is a seat-belt against mistakes, not a signature.
+// Hashes with FNV-1a: the token guards against mistakes, not against forgery.
 std::string HashOf(const nlohmann::json& filter) {
   uint64_t hash = 0xcbf29ce484222325;
   for (const char c : ToText(filter)) {

@@ -15,28 +15,29 @@
 
 namespace millrace::broker {
 
-// What the ledger keeps of a task.
+// A task as the ledger stores it.
 struct TaskRecord {
   std::string id;
   std::string job_id;
-  int generation = 1;  // of its job: the last that it is a part of
+  int generation = 1;  // the last generation of its job that includes this task
 
-  // The plan, which is written with the task and never changes.
+  // The plan: written with the task, never changed.
   TaskKind kind = TaskKind::kTranscode;
-  std::optional<EncodeSpec> spec;         // the part of its job's that it makes; nullopt: all of it
-  std::optional<Input> input;             // nullopt: its job's
-  std::vector<std::string> dependencies;  // tasks of its job that are done before it starts
+  std::optional<EncodeSpec> spec;  // the part of the job's spec that it makes; nullopt: all of it
+  std::optional<Input> input;      // nullopt: the job's input
+  std::vector<std::string> dependencies;  // tasks of the same job that must finish before it starts
 
   TaskState state = TaskState::kQueued;
   Fence fence = 0;                  // of the current lease, or of the last one
   int attempts_spent = 0;           // attempts that count against the job's max_attempts
   int infrastructure_failures = 0;  // attempts that ended without blame on the task
-  // Where encoders crashed on it: names in order, repeats kept, empty for one that is not known.
+  // Workers on which an encoder crashed on this task, in order, with repeats; "" for an unknown
+  // name.
   std::vector<std::string> crashed_workers;
   std::string last_worker;         // of the current lease, or of the last one
   std::optional<WallTime> due_at;  // set in kRetryWait
-  nlohmann::json manifest;         // null, or of the attempt that finished (kDone)
-  nlohmann::json failure;          // null, or of the last attempt that failed
+  nlohmann::json manifest;         // of the attempt that finished (kDone), else null
+  nlohmann::json failure;          // of the last failed attempt; null: none failed
 };
 
 // One row of the event log. Sequence numbers have no gaps and no repeats.
@@ -48,11 +49,11 @@ struct EventRecord {
   JobState state{};  // after the event
   WallTime at{};
 };
-// The event as it is published and answered.
+// Returns the event in the form in which it is published and sent in replies.
 message::JobEvent MessageOf(const EventRecord& event);
 
-// One place in the dead-letter queue: a job that ended badly, in one generation. The row stays when
-// the letter has left the queue; it is the tombstone.
+// The dead letter of one generation of a job. The row outlives the letter's time in the queue and
+// serves as its tombstone.
 struct DeadLetterRecord {
   enum class State { kOpen, kRedriven, kPurged, kExpired };
 
@@ -64,24 +65,24 @@ struct DeadLetterRecord {
   std::string code;                   // of the error that the job ended with
   std::string blame;
   std::string detail;
-  std::string stage;      // in which the encoder failed; empty: not known
-  std::string codec;      // of the stream that failed; empty: not known
-  std::string signature;  // equal for failures that are alike (broker/ledger/failure_signature.h)
-  std::string signature_text;  // the same, for people
+  std::string stage;           // stage in which the encoder failed; empty: not known
+  std::string codec;           // codec of the stream that failed; empty: not known
+  std::string signature;       // equal for similar failures (broker/ledger/failure_signature.h)
+  std::string signature_text;  // the signature in words, for people
   std::string input_name;
   std::string input_sha256;  // empty: not known
-  std::string worker;        // of the last attempt; empty: none was made
+  std::string worker;        // worker of the last attempt; empty: none was made
 };
 
 std::string_view NameOf(DeadLetterRecord::State state);
 std::optional<DeadLetterRecord::State> DeadLetterStateFromName(std::string_view name);
-// As clients see it: {"job", "generation", "state", "died_at", "closed_at", "code", "blame",
-// "detail", "stage", "codec", "signature", "signature_text", "input_name", "input_sha256",
-// "worker"}; null for what is not known.
+// Returns the letter as clients see it: {"job", "generation", "state", "died_at", "closed_at",
+// "code", "blame", "detail", "stage", "codec", "signature", "signature_text", "input_name",
+// "input_sha256", "worker"}. Unknown values are null.
 nlohmann::json ToJson(const DeadLetterRecord& letter);
 
-// Many dead letters that are redriven at once. Behind a canary: it goes first, and the others
-// follow only if it succeeds.
+// A bulk redrive of dead letters. With a canary, that job goes first, and the others follow only if
+// it succeeds.
 struct RedriveRecord {
   enum class State {
     kWaiting,   // for the canary
@@ -92,35 +93,34 @@ struct RedriveRecord {
   std::string id;  // rdr_…
   State state = State::kWaiting;
   WallTime created_at{};
-  int64_t count = 0;                 // of jobs that it was made for
+  int64_t count = 0;                 // number of jobs it was made for
   std::string canary;                // job id
-  int canary_generation = 0;         // that was started for it
+  int canary_generation = 0;         // the generation started for the canary
   std::vector<std::string> waiting;  // job ids, in the order of the queue
-  nlohmann::json patch;              // null, or as PatchSpec takes it
+  nlohmann::json patch;              // as PatchSpec takes it; null: no patch
 };
 
 std::string_view NameOf(RedriveRecord::State state);
 std::optional<RedriveRecord::State> RedriveStateFromName(std::string_view name);
 nlohmann::json ToJson(const RedriveRecord& redrive);
 
-// Many dead letters that were purged at once, so that the request can be answered once more.
+// A bulk purge of dead letters, kept so that a repeated request gets the same reply.
 struct PurgeRecord {
   std::string id;     // as its client chose it
   int64_t count = 0;  // of letters
   WallTime created_at{};
 };
 
-// A change of what is true. Puts replace the row of that id; of a job, everything but what was
-// known at submission (request, input_facts, idempotency_key, request_fingerprint), which InsertJob
-// alone writes, and of a task, everything but its plan (kind, spec, input, dependencies), which the
-// first PutTask writes.
+// A change to the ledger. Each Put replaces the row with that id, except for the fields that only
+// the first write sets: for a job, those that InsertJob writes (request, input_facts,
+// idempotency_key, request_fingerprint); for a task, its plan (kind, spec, input, dependencies).
 struct InsertJob {
   Job job;
 };
 struct PutJob {
   Job job;
 };
-// A redriven job with a changed spec.
+// Stores the changed spec of a redriven job.
 struct ReplaceRequest {
   std::string job_id;
   JobRequest request;
@@ -134,7 +134,7 @@ struct PutAttempt {
 struct AppendEvent {
   EventRecord event;
 };
-// By job id and generation.
+// Replaces the row with the same job id and generation.
 struct PutDeadLetter {
   DeadLetterRecord letter;
 };
@@ -152,20 +152,20 @@ struct RemoveJob {
 using LedgerChange = std::variant<InsertJob, PutJob, ReplaceRequest, PutTask, PutAttempt,
                                   AppendEvent, PutDeadLetter, PutRedrive, PutPurge, RemoveJob>;
 
-// Everything that has not ended, as the ledger has it: what a broker starts from.
+// Everything in the ledger that has not ended; a broker starts from it.
 struct Snapshot {
   std::vector<Job> jobs;                // not in a terminal state, oldest first
   std::vector<TaskRecord> tasks;        // of these jobs' current generation, by id
   std::vector<Attempt> attempts;        // of these jobs' current generation, by fence
-  std::vector<RedriveRecord> redrives;  // that wait for their canary
-  // Media that is known to crash encoders: the SHA-256 of the input of each open dead letter with
-  // the code `poison`, and its job.
+  std::vector<RedriveRecord> redrives;  // those that wait for their canary
+  // Media known to crash encoders: the input's SHA-256 and the job of each open dead letter with
+  // the code `poison`.
   std::vector<std::pair<std::string, std::string>> poison;
-  // The percentages that clients have seen, by job, of its current generation. Not from the ledger:
-  // the loop adds them.
+  // The percentages that clients have seen, by job, for its current generation. Added by the loop,
+  // not read from the ledger.
   std::map<std::string, int> shown_percents;
-  Fence last_fence = 0;       // the largest that was ever given out
-  int64_t last_sequence = 0;  // of the event log
+  Fence last_fence = 0;       // the largest fence ever given out
+  int64_t last_sequence = 0;  // the last number in the event log
 };
 
 struct JobFilter {
@@ -179,7 +179,7 @@ struct JobFilter {
   std::string page_token;  // empty: the first page
 };
 
-// How a job stands, for whoever only has to know that.
+// The state of a job in brief, for callers that need no more.
 struct JobStanding {
   JobState state{};
   int generation = 1;
@@ -187,7 +187,7 @@ struct JobStanding {
 };
 
 struct DeadLetterFilter {
-  std::string state = "open";  // these: empty: any
+  std::string state = "open";  // this state only; empty: any
   std::string code;
   std::string blame;
   std::string signature;
@@ -204,7 +204,7 @@ struct DeadLetterPage {
   std::string next_page_token;  // empty: this is the last page
 };
 
-// Dead letters of one signature.
+// The dead letters that share a signature.
 struct DeadLetterGroup {
   std::string signature;
   std::string signature_text;

@@ -38,7 +38,7 @@ double PositiveNumber(const nlohmann::json& json, const char* key, double otherw
   return value > 0 ? value : otherwise;
 }
 
-// The picture stream as probing described it; null if there is none.
+// Returns the picture stream as probing described it; null if there is none.
 nlohmann::json PictureOf(const nlohmann::json& media) {
   if (!media.is_object()) return nullptr;
   for (const nlohmann::json& stream : media.value("streams", nlohmann::json::array())) {
@@ -65,7 +65,7 @@ double EncodeRate(const VideoSpec& video) {
   return rate;
 }
 
-// Of the picture that comes out: scaled down to fit, never up.
+// Returns the pixels of the output picture, which is scaled down to fit, never up.
 double PixelsOf(const VideoSpec& video, const InputSize& input) {
   constexpr double kAspect = 16.0 / 9;
   double pixels = input.pixels;

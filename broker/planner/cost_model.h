@@ -19,25 +19,25 @@ namespace millrace::broker {
 //   encode sound                            50 times
 //   one still picture                      0.05 s
 //
-// Of an input that nobody has probed, the pictures are taken to be 1920x1080 at 30 a second and the
-// stream to have 8 Mbit/s, unless the clip says how much of it is used.
+// For an input that was not probed, assumes pictures of 1920x1080 at 30 a second and a stream of 8
+// Mbit/s, unless the clip says how much of it is used.
 
-// What is known of a job's input.
+// The known size of a job's input.
 struct InputSize {
   double bytes = 0;
-  double media_seconds = 0;  // that are used
+  double media_seconds = 0;  // length of the part that is used
   double pixels = 1920.0 * 1080.0;
   double fps = 30;
 };
 
-// Returns nullopt where neither size nor duration is known.
+// Returns nullopt if neither size nor duration is known.
 std::optional<InputSize> InputSizeOf(const Job& job);
 
-// Seconds for a process that makes these outputs and no others: each stream is read and decoded
-// once, however many outputs use it.
+// Returns the seconds that one process needs to make exactly these outputs. It reads and decodes
+// each stream once, however many outputs use it.
 double PredictSeconds(const std::vector<OutputSpec>& outputs, const InputSize& input);
 
-// Whether making it takes a decode of the picture, or of the sound.
+// Return true if making the output requires decoding the picture, or the sound.
 bool DecodesPicture(const OutputSpec& output);
 bool DecodesSound(const OutputSpec& output);
 

@@ -11,7 +11,7 @@ namespace {
 
 using Outputs = std::vector<OutputSpec>;
 
-// How much earlier a job must end for each second that its plan costs more.
+// The seconds by which a job must end earlier for each second of work that its plan adds.
 constexpr double kWorth = 4;
 
 bool OnlyCopies(const OutputSpec& output) {

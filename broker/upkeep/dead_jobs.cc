@@ -11,7 +11,7 @@ constexpr int kMaxPageSize = 500;
 constexpr int kDefaultPageSize = 50;
 constexpr size_t kMaxTokenBytes = 512;
 
-// An empty text stands for any.
+// Reads a text; an empty one matches any.
 std::string Text(Fields& fields, std::string_view key, size_t most = 256) {
   const nlohmann::json* value = fields.Raw(key);
   if (value == nullptr || (value->is_string() && *value == "")) return "";
@@ -29,7 +29,7 @@ std::optional<WallTime> Time(Fields& fields, std::string_view key) {
   }
 }
 
-// "open" unless said otherwise; empty for any.
+// Reads the state: "open" by default, empty for any.
 std::string State(Fields& fields) {
   const std::string name = Text(fields, "state");
   if (name.empty()) return "open";

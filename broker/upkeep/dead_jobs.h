@@ -21,8 +21,8 @@ DeadLetterFilter ParseDeadLetterFilter(const nlohmann::json& filter);
 std::optional<DeadJob> ReadDeadJob(Ledger& ledger, const std::string& job_id);
 std::vector<DeadJob> ReadDeadJobs(Ledger& ledger, const std::vector<std::string>& job_ids);
 
-// The jobs whose open letters the filter of a redrive_many or purge_many finds, oldest letter
-// first.
+// Returns the jobs whose open letters match the filter of a redrive_many or purge_many, oldest
+// letter first.
 std::vector<DeadJob> ReadOpenDeadJobs(Ledger& ledger, const nlohmann::json& filter);
 
 }  // namespace millrace::broker

@@ -15,23 +15,23 @@ using std::chrono::hours;
 using std::chrono::milliseconds;
 using std::chrono::minutes;
 
-// What one step looks at: each costs the ledger tens of microseconds, and a commit some
-// milliseconds.
+// The number of items that one step looks at. Each costs the ledger tens of microseconds; a commit
+// costs some milliseconds.
 constexpr size_t kLooksPerStep = 50;
 constexpr size_t kChangesPerStep = 20;
-// Folders are listed that are seldom needed: every so many rounds, and in the first.
+// Rounds between listings of the folders that seldom need one; the first round lists them too.
 constexpr int64_t kRoundsPerInventory = 60;
-// The longest that a probe may take, and more.
+// Safely above the longest time that a probe may take.
 constexpr hours kProbeAge{1};
 constexpr hours kPartialAge{24};
-// Longer than any submission is under way.
+// Safely above the longest time that a submission may take.
 constexpr minutes kSubmissionAge{5};
 
 constexpr auto kKindNames =
     std::to_array<std::string_view>({"work", "outputs", "dead_letters", "uploads", "partials",
                                      "jobs", "expired_letters", "events", "requests"});
 
-// Takes the last of a list; the list is not empty.
+// Takes the last item of a list. REQUIRES: the list is not empty.
 template <typename Item>
 Item Take(std::vector<Item>& items) {
   Item item = std::move(items.back());
@@ -138,7 +138,7 @@ void Janitor::EndRound(Now now) {
 void Janitor::SortWork(const Dispatcher& dispatcher, Now now) {
   for (size_t i = 0; i < kLooksPerStep && !findings_.work.empty(); ++i) {
     const MediaInventory::WorkFolder folder = Take(findings_.work);
-    // A probe has no lease, and no fence.
+    // A probe has neither lease nor fence.
     const milliseconds least = folder.fence == 0 ? milliseconds(kProbeAge) : options_.lease;
     if (folder.changed_at > now.wall - least) continue;
     if (dispatcher.OwnsWork(folder.task, folder.fence)) continue;
@@ -150,7 +150,7 @@ void Janitor::SortWork(const Dispatcher& dispatcher, Now now) {
 void Janitor::SortOutputs(const Dispatcher& dispatcher) {
   for (size_t i = 0; i < kLooksPerStep && !findings_.outputs.empty(); ++i) {
     const MediaInventory::OutputFolder folder = Take(findings_.outputs);
-    // What is just being published stands in its place before the ledger names it.
+    // An output being published is in its place before the ledger names it.
     if (dispatcher.Find(folder.job) != nullptr) continue;
     const std::optional<JobStanding> standing = ledger_.FindStanding(folder.job);
     if (standing && standing->published_fence == folder.fence) continue;
@@ -160,8 +160,8 @@ void Janitor::SortOutputs(const Dispatcher& dispatcher) {
 }
 
 bool Janitor::IsLetterNeeded(const std::string& job_id, const Dispatcher& dispatcher) const {
-  // The letter of the generation before stays until the job has ended well or dies again, and that
-  // of this one is written before the job is dead.
+  // The letter of the previous generation stays until the job ends well or dies again. The letter
+  // of this generation is written before the job is dead.
   if (dispatcher.Find(job_id) != nullptr) return true;
   const std::optional<JobStanding> standing = ledger_.FindStanding(job_id);
   if (!standing || standing->state != JobState::kDead) return false;
@@ -244,7 +244,8 @@ void Janitor::RemoveJobs(const std::vector<std::string>& jobs) {
   changes.reserve(jobs.size());
   for (const std::string& job : jobs) changes.emplace_back(RemoveJob{.job_id = job});
   ledger_.Commit(changes);
-  // Files last: until they are gone, the next broker's first round finds them without a job.
+  // Remove the files last: if that is interrupted, the next broker's first round finds them without
+  // a job.
   for (const std::string& job : jobs) {
     Post(
         [this, job] {

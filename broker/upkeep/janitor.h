@@ -18,40 +18,43 @@ namespace millrace::broker {
 
 struct JanitorOptions {
   std::chrono::milliseconds every{60'000};
-  // A work folder that nobody owns is removed once it is older than a lease: a worker that has lost
-  // its own may still be writing there until then.
+  // A work folder without an owner is removed only once it is older than a lease: until then a
+  // worker that lost its lease may still write there.
   std::chrono::milliseconds lease{15'000};
-  // For how long things are kept; 0: for ever.
+  // Retention periods; 0: keep for ever.
   std::chrono::milliseconds keep_finished{std::chrono::days(7)};  // jobs that are not dead
-  std::chrono::milliseconds keep_dead{std::chrono::days(30)};     // letters; their rows twice that
-  std::chrono::milliseconds keep_uploads{std::chrono::days(1)};   // that no job names
-  // Events of jobs that are gone; redrives and purges of many.
+  std::chrono::milliseconds keep_dead{std::chrono::days(30)};     // letters; rows twice as long
+  std::chrono::milliseconds keep_uploads{std::chrono::days(1)};   // uploads that no job names
+  // Events of removed jobs; bulk redrives and purges.
   std::chrono::milliseconds keep_events{std::chrono::days(7)};
 };
 
-// Removes what nobody needs any more: what programs that died left half-done, and what retention
-// says. Nothing that is in use: the ledger and the dispatcher are asked about each thing when its
-// turn comes, and a name is never used again once it is free.
+// Removes leftovers of programs that died and everything past its retention period. Never removes
+// anything in use: it asks the ledger and the dispatcher about each item just before removing it,
+// and a freed name is never used again.
 //
-// Works in rounds, the first at once. The file thread lists the folders and removes what is to go;
-// on the loop's thread a round is cut into steps of a few milliseconds, so that no reply waits for
-// it. Owned by the broker's loop and used by its thread alone. All that it is given must outlive
-// it, and nothing may be left on `files` that it has posted when it is destroyed.
+// Works in rounds; the first starts at once. The file thread lists and removes folders. On the
+// loop's thread a round is cut into steps of a few milliseconds, so that no reply waits for it.
+// Owned by the broker's loop and used by its thread alone. Everything passed to it must outlive it,
+// and all work it posted to `files` must be finished before it is destroyed.
 class Janitor {
  public:
   Janitor(JanitorOptions options, Ledger& ledger, const MediaInventory& inventory,
           FileThread& files);
 
-  // When Step() has something to do; nullopt: once the file thread has something done.
+  // Returns the time of the next Step(); nullopt: wait until the file thread has finished
+  // something.
   std::optional<MonotonicTime> NextStep() const;
-  // Does a little. Commits to the ledger by itself what concerns jobs that have ended; returns what
-  // the dispatcher makes of the rest. Throws Error where the ledger fails; the step is done again
-  // next time. REQUIRES: all that the dispatcher has decided is committed.
+  // Does a small amount of work. Commits changes of ended jobs to the ledger itself; returns the
+  // dispatcher's outcome for everything else. Throws Error if the ledger fails; the next call
+  // repeats the step. REQUIRES: all that the dispatcher has decided is committed.
   Outcome Step(Dispatcher& dispatcher, Now now);
 
-  // Whether the upload was removed a moment ago. A submission that names it was checked before.
+  // Returns true if the upload was removed a moment ago, perhaps after a submission that names it
+  // was checked.
   bool HasJustRemoved(const std::string& upload_id) const;
-  // {"rounds", "last_round_at", "removed": {"work": 3, ...}}: since the broker was started.
+  // Returns counts since the broker started: {"rounds", "last_round_at", "removed": {"work": 3,
+  // ...}}.
   nlohmann::json View() const;
 
  private:
@@ -69,7 +72,7 @@ class Janitor {
   };
   static constexpr size_t kKinds = static_cast<size_t>(Kind::kRequests) + 1;
 
-  // What a round has found, taken from the back.
+  // The findings of a round, taken from the back.
   struct Findings {
     std::vector<MediaInventory::WorkFolder> work;
     std::vector<MediaInventory::OutputFolder> outputs;
@@ -85,14 +88,14 @@ class Janitor {
   void SortOutputs(const Dispatcher& dispatcher);
   void SortDeadLetters(const Dispatcher& dispatcher);
   void SortUploads(Now now);
-  // Each returns whether it has found something to do.
+  // Each returns true if it found something to do.
   bool RemoveFinished(Now now);
   bool RemoveTombstones(Now now);
   bool PruneEvents(Now now);
   bool PruneRequests(Now now);
   std::optional<Outcome> ExpireLetters(Dispatcher& dispatcher, Now now);
 
-  // Removes job rows, and then their files.
+  // Removes the rows of jobs, then their files.
   void RemoveJobs(const std::vector<std::string>& jobs);
   bool IsLetterNeeded(const std::string& job_id, const Dispatcher& dispatcher) const;
   void Post(std::function<void()> remove, const std::string& what);
@@ -110,7 +113,7 @@ class Janitor {
   int64_t rounds_ = 0;
   std::optional<WallTime> last_round_at_;
   std::array<int64_t, kKinds> removed_{};
-  std::array<int64_t, kKinds> reported_{};  // of these, what the log has been told
+  std::array<int64_t, kKinds> reported_{};  // the part of the counts already logged
 };
 
 }  // namespace millrace::broker

@@ -21,7 +21,7 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kPartial = ".partial-";
 
-// The names in a folder; none if it is not there (any more).
+// Visits the names in a folder; none if the folder is missing.
 void ForEachName(const fs::path& folder, const std::function<void(const std::string&)>& visit) {
   std::error_code error;
   fs::directory_iterator entries(folder, error);
@@ -34,7 +34,7 @@ void ForEachName(const fs::path& folder, const std::function<void(const std::str
   }
 }
 
-// Nullopt if it is gone.
+// Returns nullopt if the path is gone.
 std::optional<WallTime> ChangedAt(const fs::path& path) {
   struct stat facts {};
   if (::lstat(path.c_str(), &facts) != 0) {
@@ -54,12 +54,12 @@ std::optional<Fence> ParseFence(std::string_view text) {
   return fence;
 }
 
-// Takes the folder out of its place by a rename, and then apart.
+// Renames the folder out of its place, then deletes it.
 void RemoveWhole(const fs::path& folder, const std::string& partial_name) {
   const fs::path remains = folder.parent_path() / (std::string(kPartial) + partial_name);
   if (::rename(folder.c_str(), remains.c_str()) != 0) {
     if (errno == ENOENT) return;
-    // Remains of an earlier removal are in the way.
+    // The remains of an earlier removal are in the way.
     RemoveTree(remains);
     Rename(folder, remains);
   }
@@ -113,7 +113,7 @@ std::vector<MediaInventory::UploadFolder> MediaInventory::ListUploads() const {
   std::vector<UploadFolder> folders;
   ForEachName(uploads_, [&](const std::string& name) {
     if (!IsId(name, "upl_")) return;
-    // The last thing that was added to it is the file with its facts.
+    // The file with the facts is added to an upload last.
     if (const std::optional<WallTime> created_at = ChangedAt(uploads_ / name)) {
       folders.push_back({.id = name, .created_at = *created_at});
     }
@@ -128,7 +128,7 @@ void MediaInventory::RemoveWork(const std::string& task, Fence fence) const {
 void MediaInventory::RemoveOutputs(const std::string& job, Fence fence) const {
   const fs::path folder = outputs_ / job;
   RemoveWhole(folder / std::to_string(fence), std::to_string(fence));
-  // Only if that was the last.
+  // Remove the parent only if it is empty now.
   if (::rmdir(folder.c_str()) != 0 && errno != ENOTEMPTY && errno != EEXIST && errno != ENOENT) {
     ThrowStorageError(errno, "remove", folder);
   }

@@ -10,17 +10,16 @@
 
 namespace millrace::broker {
 
-// What lies in the media store, and how it leaves it: for whoever keeps house. Which of it is still
-// needed is the ledger's to say; this knows only folders. It lists nothing and removes nothing
-// whose name is not one that Millrace gives, so that what somebody else put there stays.
-// Thread-safe. Every method throws Error{kStorageError} where the system refuses; what vanishes
-// meanwhile is no error. All of them may take as long as the disk takes.
+// Lists and removes stored media; used by the janitor. It knows only folders: the ledger decides
+// which of them are still needed. It ignores names that Millrace does not give, so that foreign
+// files stay. Thread-safe. Every method throws Error{kStorageError} if the system refuses; an item
+// that vanishes meanwhile is no error. Any method may block for as long as the disk does.
 class MediaInventory {
  public:
   struct WorkFolder {
     std::string task;
     Fence fence = 0;
-    WallTime changed_at{};  // when its attempt began, or anything was added or removed at its top
+    WallTime changed_at{};  // start of its attempt, or last change at its top level
   };
   struct OutputFolder {
     std::string job;
@@ -31,7 +30,7 @@ class MediaInventory {
     WallTime created_at{};
   };
 
-  // The same folder that the media store was opened with.
+  // REQUIRES: `data_dir` is the folder that the media store was opened with.
   explicit MediaInventory(const std::filesystem::path& data_dir);
 
   std::vector<WorkFolder> ListWork() const;
@@ -39,20 +38,20 @@ class MediaInventory {
   std::vector<std::string> ListDeadLetters() const;  // ids of jobs
   std::vector<UploadFolder> ListUploads() const;
 
-  // Each makes the thing vanish as a whole before it is taken apart, so that no reader meets half
-  // of it. What was interrupted is finished by SweepPartials.
+  // Each first makes the item vanish as a whole and then deletes it, so that no reader meets half
+  // of it. SweepPartials finishes interrupted removals.
   void RemoveWork(const std::string& task, Fence fence) const;
-  // Those of one attempt, and of all of them.
+  // Remove the outputs of one attempt, or of all attempts.
   void RemoveOutputs(const std::string& job, Fence fence) const;
   void RemoveOutputs(const std::string& job) const;
   void RemoveDeadLetter(const std::string& job) const;
   void RemoveUpload(const std::string& id) const;
 
-  // Removes uploads and dead letters that were never finished, and remains of removals, if nothing
-  // was added to them since `older_than`. Returns how many.
+  // Removes unfinished uploads and dead letters, and the remains of removals, if nothing was added
+  // to them since `older_than`. Returns the number removed.
   int SweepPartials(WallTime older_than) const;
 
-  // What is free on the disk for Millrace's user.
+  // Returns the free disk space available to Millrace's user.
   int64_t FreeBytes() const;
 
  private:

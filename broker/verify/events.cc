@@ -14,13 +14,13 @@ namespace {
 constexpr const char* kSequenceCheck = "sequence";
 constexpr const char* kEventsCheck = "events";
 
-// "event 3 is", "events 3 to 5 are".
+// Returns "event 3 is" or "events 3 to 5 are".
 std::string EventsAre(int64_t first, int64_t last) {
   if (first == last) return "event " + std::to_string(first) + " is";
   return "events " + std::to_string(first) + " to " + std::to_string(last) + " are";
 }
 
-// An event as it stands in the ledger: what cannot be understood is a finding, not an exception.
+// An event as the ledger stores it. A malformed one is a finding, not an exception.
 struct StoredEvent {
   int64_t sequence = 0;
   std::string job_id;
@@ -40,7 +40,7 @@ StoredEvent ReadStoredEvent(Execution& execution) {
   return event;
 }
 
-// Where the events of a job have led to so far.
+// Replays the events of a job and holds the state they have reached.
 class Replay {
  public:
   Replay(std::string job_id, Findings& findings)
@@ -67,7 +67,7 @@ class Replay {
       Report(stored, "is of generation " + std::to_string(stored.generation) + ", expected " +
                          std::to_string(generation));
     }
-    // One mistake is one finding: from here on as the ledger has it.
+    // Continue from the ledger's state, so that one mistake makes one finding.
     state_ = after;
     generation_ = stored.generation;
   }
@@ -93,14 +93,14 @@ class Replay {
   int generation_ = 1;
 };
 
-// A job as its row has it.
+// A job's row.
 struct JobRow {
   std::string id;
   std::string state;
   int generation = 0;
 };
 
-// The jobs as the ledger has them, in the order of their ids.
+// Reads the ledger's jobs in the order of their ids.
 class JobCursor {
  public:
   explicit JobCursor(SQLite::Database& database)
@@ -124,7 +124,7 @@ class JobCursor {
   std::optional<JobRow> row_;
 };
 
-// Goes through the events and the jobs side by side.
+// Walks the events and the jobs side by side.
 class EventCheck {
  public:
   EventCheck(SQLite::Database& database, Findings& findings)
@@ -138,7 +138,7 @@ class EventCheck {
     }
   }
 
-  // The events of one job, in order.
+  // Checks the events of one job, which are in order.
   void CheckOne(const std::vector<StoredEvent>& events) {
     const std::string& job_id = events.front().job_id;
     const auto removed = removed_.find(job_id);
@@ -160,7 +160,7 @@ class EventCheck {
     Compare(job_id, replay);
   }
 
-  // After the last event.
+  // Call after the last event.
   void Finish() { ReportEventless(""); }
 
  private:
@@ -184,7 +184,7 @@ class EventCheck {
     jobs_.Advance();
   }
 
-  // The jobs before `id`, or all that are left, have no events.
+  // Reports jobs without events: those before `id`, or all that are left if it is empty.
   void ReportEventless(const std::string& id) {
     for (; jobs_.row() && (id.empty() || jobs_.row()->id < id); jobs_.Advance()) {
       findings_.Add(kEventsCheck, jobs_.row()->id, "has no events");
@@ -193,10 +193,10 @@ class EventCheck {
 
   JobCursor jobs_;
   Findings& findings_;
-  std::map<std::string, int64_t> removed_;  // by job, the last of its events
+  std::map<std::string, int64_t> removed_;  // the last event of each removed job
 };
 
-// The numbers in use and the ranges of those that were removed, in order.
+// Reads the event numbers in use and the removed ranges, in order.
 class NumberCursor {
  public:
   explicit NumberCursor(SQLite::Database& database)
@@ -204,7 +204,7 @@ class NumberCursor {
                "SELECT sequence AS first, sequence AS last FROM events UNION ALL "
                "SELECT first, last FROM removed_events ORDER BY first") {}
 
-  // Returns nullopt after the last.
+  // Returns nullopt at the end.
   std::optional<std::pair<int64_t, int64_t>> Next() {
     if (!query_->Step()) return std::nullopt;
     RowReader row(*query_);

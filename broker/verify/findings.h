@@ -9,16 +9,16 @@ namespace millrace::broker {
 
 // One thing that is wrong.
 struct Finding {
-  std::string check;    // which of the checks found it: "events", "outputs", …
-  std::string subject;  // the job or the file that it is about; empty: the ledger as a whole
+  std::string check;    // the check that found it: "events", "outputs", …
+  std::string subject;  // the job or file concerned; empty: the ledger as a whole
   std::string detail;
 };
 
-// What the checks of `--verify` have found and looked at. Used by one thread.
+// Collects the findings of `--verify` and counts what was checked. Used by one thread.
 class Findings {
  public:
-  // More than this are counted and not kept: a ledger of a million jobs can be wrong a million
-  // times.
+  // Findings beyond this number are counted but not kept: a ledger of a million jobs can have a
+  // million.
   static constexpr size_t kMaxKept = 1000;
 
   void Add(std::string check, std::string subject, std::string detail) {

@@ -21,17 +21,17 @@ bool HasEnded(TaskState state) {
   return state == TaskState::kDone || state == TaskState::kFailed || state == TaskState::kCancelled;
 }
 
-// Whether tasks in these states make a job of that state.
+// Returns true if a job in state `job` may have tasks in these states.
 bool Fits(JobState job, const std::vector<TaskState>& tasks) {
   if (const std::optional<JobState> made = JobStateOf(tasks)) {
     return *made == job || (*made == JobState::kPublishing && job == JobState::kSucceeded);
   }
-  // Until the job's dead letter is complete it keeps the state in which the task failed.
+  // Until its dead letter is complete, a job keeps the state in which the task failed.
   if (job == JobState::kDead) return std::ranges::all_of(tasks, HasEnded);
   return !IsTerminal(job) && job != JobState::kCancelling;
 }
 
-// All that the ledger has of one job.
+// All rows of one job.
 struct JobRows {
   Job job;
   std::string external_id_column;
@@ -41,7 +41,7 @@ struct JobRows {
   std::vector<DeadLetterRecord> letters;
 };
 
-// Checks one job; each method a part of it.
+// Checks one job, one aspect per method.
 class JobCheck {
  public:
   JobCheck(const JobRows& rows, Findings& findings) : rows_(rows), findings_(findings) {}
@@ -61,7 +61,7 @@ class JobCheck {
 
   std::string State() const { return std::string(NameOf(rows_.job.state)); }
 
-  // What stands in two places for the sake of an index.
+  // Checks the columns that repeat a value for the sake of an index.
   void CheckColumns() {
     const JobRequest& request = rows_.job.request;
     if (request.external_id != rows_.external_id_column)
@@ -121,10 +121,10 @@ class JobCheck {
     if (job.state == JobState::kDead && !has_letter) Report("is dead, but has no dead letter");
   }
 
-  // Tasks of an earlier plan stay with their attempts.
+  // The tasks of an earlier plan stay with their attempts.
   bool IsCurrent(const TaskRecord& task) const { return task.generation == rows_.job.generation; }
 
-  // Holds the tasks of the present plan against the state of their job.
+  // Checks the tasks of the present plan against the state of their job.
   void CheckStates() {
     std::vector<TaskState> states;
     std::string said;
@@ -141,7 +141,7 @@ class JobCheck {
     }
   }
 
-  // Each output of the job is made by one task.
+  // Checks that each output of the job is made by exactly one task.
   void CheckPlan() {
     std::map<std::string, int> makers;
     for (const TaskRecord& task : rows_.tasks) {
@@ -207,7 +207,7 @@ class JobCheck {
   Findings& findings_;
 };
 
-// Reads all jobs with what belongs to them, one after the other.
+// Reads all jobs with their rows, one after the other.
 class JobScan {
  public:
   explicit JobScan(SQLite::Database& database)
@@ -223,7 +223,7 @@ class JobScan {
   // Returns false after the last job.
   bool Step() { return jobs_->Step(); }
   std::string Id() { return jobs_->statement().getColumn("id").getString(); }
-  // Throws nlohmann::json::exception or Error for a row that cannot be understood.
+  // Throws nlohmann::json::exception or Error for a malformed row.
   JobRows Read() {
     JobRows rows;
     rows.job = ReadJob(*jobs_);

@@ -6,13 +6,13 @@
 
 namespace millrace::broker {
 
-// To be called in a transaction, so that they see one moment.
+// Call these in one transaction, so that they see the same moment.
 
-// Whether the rows of each job fit one another: its tasks and attempts its state, its published
-// fence an attempt that succeeded, its letters its generation.
+// Checks that the rows of each job agree: its state with its tasks and attempts, its published
+// fence with an attempt that succeeded, its generation with its dead letters.
 void CheckJobs(SQLite::Database& database, Findings& findings);
 
-// Whether the counter of fences is ahead of every fence in use.
+// Checks that the counter of fences is not behind any fence in use.
 void CheckFences(SQLite::Database& database, Findings& findings);
 
 }  // namespace millrace::broker

@@ -8,8 +8,8 @@
 
 namespace millrace::broker {
 
-// Whether the file is a whole database: its pages, that each index holds what its table holds, and
-// that no row refers to one that is not there.
+// Checks the database file: its pages, that each index agrees with its table, and that no row
+// refers to a missing one.
 void CheckLedgerFile(SQLite::Database& database, const std::filesystem::path& file,
                      Findings& findings);
 

@@ -50,8 +50,8 @@ class MediaCheck {
   }
 
  private:
-  // The next jobs behind `last`, which moves on. One that cannot be read is left out: CheckJobs
-  // reports it.
+  // Returns the next jobs after `last` and advances it. Skips malformed jobs: CheckJobs reports
+  // those.
   std::vector<Job> JobsAfter(std::string& last) {
     OneTime query(database_, std::string("SELECT ") + kJobColumns +
                                  " FROM jobs WHERE id > ? ORDER BY id LIMIT ?");
@@ -85,7 +85,7 @@ class MediaCheck {
     }
   }
 
-  // Unless the job has changed since it was read.
+  // Reports a finding unless the job has changed since it was read.
   void Report(const char* check, const Job& job, const std::string& detail) {
     const std::optional<JobStanding> now = FindStanding(database_, job.id);
     if (!now || now->state != job.state || now->generation != job.generation) return;
@@ -124,7 +124,7 @@ class MediaCheck {
     try {
       if (Sha256OfFile(*path) == file.sha256) return;
     } catch (const Error&) {
-      // Retention may have taken it away; any other reason ends the check.
+      // Retention may have removed the file with its job; any other reason ends the check.
       if (FindStanding(database_, job.id)) throw;
       return;
     }
@@ -169,7 +169,7 @@ class MediaCheck {
     return letter;
   }
 
-  // Unless the letter has left the queue since it was read.
+  // Reports a finding unless the letter has left the queue since it was read.
   void ReportFolder(const Job& job, const std::string& detail) {
     const std::optional<DeadLetterRecord> letter = FindLetter(job);
     if (!letter || letter->state != DeadLetterRecord::State::kOpen) return;

@@ -14,7 +14,7 @@
 namespace millrace::broker {
 namespace {
 
-// How long a read waits for a broker that is just recovering its write-ahead log.
+// Limits the wait of a read for a broker that is recovering its write-ahead log.
 constexpr int kBusyMilliseconds = 10'000;
 
 [[noreturn]] void Refuse(const std::string& detail) {
@@ -26,7 +26,7 @@ bool IsDamage(const SQLite::Exception& error) {
   return code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
 }
 
-// A check that damage stops says so, and the others go on.
+// Runs the checks. If damage stops one of them, reports that and runs the others.
 class Checks {
  public:
   Checks(SQLite::Database& database, const std::filesystem::path& file, Findings& findings)
@@ -66,15 +66,15 @@ void RunChecks(SQLite::Database& database, const std::filesystem::path& data_dir
   Checks checks(database, file, findings);
   checks.Run("ledger_file", [&] { CheckLedgerFile(database, file, findings); });
   {
-    // All rows as they were at one moment, whatever a broker commits meanwhile.
+    // Read all rows as of one moment, even if a broker commits meanwhile.
     SQLite::Transaction moment(database);
     checks.Run("sequence", [&] { CheckSequence(database, findings); });
     checks.Run("events", [&] { CheckEvents(database, findings); });
     checks.Run("jobs", [&] { CheckJobs(database, findings); });
     checks.Run("fences", [&] { CheckFences(database, findings); });
   }
-  // Hashing takes long; a transaction that is held meanwhile would let the broker's write-ahead
-  // log grow.
+  // Hash outside the transaction: hashing takes long, and an open transaction would make the
+  // broker's write-ahead log grow.
   checks.Run("media", [&] { CheckMedia(database, data_dir, findings); });
 }
 

@@ -8,7 +8,7 @@
 
 namespace millrace::broker {
 
-// Whether what a data folder holds is what Millrace promises:
+// Checks that a data folder keeps Millrace's promises:
 //
 // - the ledger's file is whole, indexes and references included;
 // - the event numbers have no gap and no repeat, and the events of each job lead, by the table of
@@ -17,16 +17,15 @@ namespace millrace::broker {
 // - every published output is there, with its size and SHA-256, and nothing else is published;
 // - every dead letter that is in the queue has its folder, and every open job its upload.
 //
-// Changes nothing (but makes the media store's folders if they are not there), and may run beside a
-// broker: each part looks at one moment, and what a running service was just about to change is
-// looked at twice. What has merely not been cleared away yet is no finding. Reads every published
-// byte, so it takes as long as that takes.
-//
-// Throws Error{kInvalidRequest} if there is no ledger of this build's version in the folder, and
+// Changes nothing, except that it creates missing folders of the media store. May run beside a
+// broker: each part looks at one moment, and looks again at anything that a running service may
+// have been changing. Leftovers that await cleaning are not reported. Takes as long as reading
+// every published byte takes.
+// Throws Error{kInvalidRequest} if the folder has no ledger of this build's version, and
 // Error{kStorageError} if something cannot be read at all.
 Findings VerifyDataFolder(const std::filesystem::path& data_dir);
 
-// A line for each finding, and one that sums up.
+// Prints one line per finding and a summary.
 void PrintFindings(const Findings& findings, std::ostream& out);
 // {"ok", "findings": [{"check", "subject", "detail"}], "findings_total", "looked_at": {what:
 // count}}.

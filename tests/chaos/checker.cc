@@ -12,7 +12,7 @@ using nlohmann::json;
 
 constexpr int kSigkill = 9;
 
-// What ended the encoder of a failed attempt; 0: it ended by itself.
+// Returns the signal that ended the encoder of a failed attempt; 0: it exited by itself.
 int SignalOf(const json& attempt) { return attempt.at("failure").at("usage").value("signal", 0); }
 
 class Checker {
@@ -77,7 +77,7 @@ class Checker {
     }
   }
 
-  // The faults are over, and what they killed has been redriven.
+  // The faults are over, and their victims have been redriven.
   void CheckReason(const JobEvidence& one) {
     const std::string code = one.job.at("error").at("code");
     const std::vector<std::string>& codes = one.record.kind->codes;
@@ -105,7 +105,7 @@ class Checker {
     }
     const bool published = State(one) == "succeeded";
     for (const auto& [task, count] : successes) {
-      // A task of a job that did not succeed may have been done before another failed.
+      // In a job that failed, a task may have finished before another failed.
       if (count == 1 || (count == 0 && !published)) continue;
       Blame("a task is done by exactly one attempt", one,
             State(one) + " with " + std::to_string(count) + " attempts of " + task +
@@ -148,7 +148,7 @@ class Checker {
 
   void CheckOutputs(const JobEvidence& one) {
     const auto expected = reference_.outputs.find(one.record.kind->name);
-    if (expected == reference_.outputs.end()) return;  // bad media: blamed already
+    if (expected == reference_.outputs.end()) return;  // bad media: already reported
     std::set<std::string> paths;
     for (const FetchedFile& file : one.files) {
       paths.insert(file.path);
@@ -197,7 +197,7 @@ class Checker {
     }
   }
 
-  // It has every attempt of this life, and the log of each that ran.
+  // Checks that the report has every attempt of this generation, and the log of each that ran.
   void CheckAttemptsOfReport(const JobEvidence& one, const json& report,
                              const std::set<std::string>& names) {
     std::set<int64_t> fences;
@@ -220,7 +220,7 @@ class Checker {
     }
   }
 
-  // Over all jobs. One that was not acknowledged has events as well.
+  // Checks the event numbers of all jobs; jobs that were not acknowledged have events too.
   void CheckSequence() {
     for (const json& event : evidence_.other_events)
       sequences_.insert(event.at("seq").get<int64_t>());
@@ -300,7 +300,7 @@ std::vector<Violation> Check(const Evidence& evidence, const Reference& referenc
 
 namespace {
 
-// How the attempts of one task failed.
+// The failures of the attempts of one task.
 struct TaskFailures {
   int crashes = 0;
   int failures = 0;

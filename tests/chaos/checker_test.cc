@@ -3,8 +3,8 @@
 
 #include "tests/chaos/evidence.h"
 
-// A checker that finds nothing proves nothing: each test breaks one promise in evidence that is
-// otherwise in order, and names the rule that has to notice.
+// A checker that finds nothing proves nothing. Each test breaks one promise in otherwise correct
+// evidence and names the rule that must report it.
 
 namespace millrace::chaos {
 namespace {
@@ -38,8 +38,8 @@ json Attempt(int64_t fence, const std::string& outcome, int signal = 0, int gene
   return attempt;
 }
 
-// One job that succeeded (events 1 to 4, fence 1) and one that is dead for good reason (5 to 7,
-// fence 2).
+// The evidence: one job that succeeded (events 1 to 4, fence 1) and one that died for a valid
+// reason (events 5 to 7, fence 2).
 class CheckerTest : public testing::Test {
  protected:
   CheckerTest() {

@@ -25,7 +25,7 @@ std::string Sha256Of(const std::string& bytes) {
   return hash.Finish();
 }
 
-// The data of each event of a stream that has ended.
+// Returns the data of each event of a finished stream.
 json EventsOfStream(const std::string& stream) {
   json events = json::array();
   std::istringstream lines(stream);
@@ -61,7 +61,7 @@ JobEvidence Collector::Ask(const JobRecord& record) {
   if (answer.status == 404) return one;
   one.job = answer.Json();
   one.attempts = Get(path + "/attempts").Json().at("attempts");
-  if (!harness::HasEnded(one.job)) return one;  // its stream of events has no end yet
+  if (!harness::HasEnded(one.job)) return one;  // its event stream never ends
   one.events = Events(record.id);
   for (const json& output : one.job.at("outputs")) {
     for (const json& file : output.at("files")) one.files.push_back(Fetch(file));

@@ -20,8 +20,8 @@ using namespace std::chrono_literals;
 using Time = std::chrono::steady_clock;
 
 constexpr auto kStepPause = 10ms;
-// Within which one more job ends, once nothing fails any more. A machine that has little time for
-// it may need long for all of them.
+// Limits the wait for one more job to end once nothing fails any more. A slow machine may need long
+// for all of them.
 constexpr auto kQuietLimit = 180s;
 constexpr auto kTidyLimit = 30s;
 constexpr auto kVerifyLimit = 60s;
@@ -86,7 +86,7 @@ class Episode {
     }
   }
 
-  // What was refused for a while is accepted again.
+  // Submits one job of each good kind: the service must accept jobs again.
   void SubmitOneOfEach() {
     harness::Client client(world_.urls().at(0));
     for (const JobKind& kind : knowledge_.kinds) {
@@ -102,7 +102,7 @@ class Episode {
     }
   }
 
-  // What is on the disk goes with it.
+  // Saves the logs and the ledger: the files on the small disk vanish with it.
   void KeepTraces() {
     result_.logs = world_.Logs(kLogLines);
     for (const char* part : {"ledger.db", "ledger.db-wal"}) {
@@ -112,7 +112,7 @@ class Episode {
     }
   }
 
-  // Supervises meanwhile. False: it did not come to that.
+  // Waits while supervising the programs. Returns false if time ran out.
   bool WaitFor(const std::function<bool()>& done, std::chrono::milliseconds limit) {
     return harness::Eventually(
         [&] {
@@ -144,7 +144,7 @@ class Episode {
     world_.WaitUntilReady(kQuietLimit);
   }
 
-  // What died of faults has to live now. Bad media stays dead.
+  // Redrives good media that died of faults; it must succeed now. Bad media stays dead.
   void RedriveGood() {
     harness::Http http(world_.urls().at(0));
     for (const JobRecord& job : record_.Jobs()) {
@@ -211,7 +211,7 @@ class Episode {
     }
   }
 
-  // The janitor has been round when nothing is there any more.
+  // Returns what is left over; empty once the janitor has cleaned up.
   std::vector<std::string> Leftovers() {
     const fs::path work = world_.data_dir() / "work";
     WaitFor([&] { return fs::is_empty(work); }, kTidyLimit);

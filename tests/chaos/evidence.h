@@ -10,15 +10,15 @@
 
 namespace millrace::chaos {
 
-// One file of a job as it was downloaded.
+// One downloaded file of a job.
 struct FetchedFile {
   std::string path;            // as the job lists it
   std::string claimed_sha256;  // as the job says
-  std::string sha256;          // of what came; empty: it did not come
+  std::string sha256;          // of the bytes received; empty: none were
   bool decodes = false;
 };
 
-// One attempt, event or dead letter is as the HTTP API shows it.
+// Everything known of one job. Attempts, events and dead letters are as the HTTP API shows them.
 struct JobEvidence {
   JobRecord record;
   nlohmann::json job;       // null: the service does not know it
@@ -26,30 +26,31 @@ struct JobEvidence {
   nlohmann::json events;    // an array
   std::vector<FetchedFile> files;
   nlohmann::json dead_letter;     // of a dead job; null: there is none
-  std::string dead_input_sha256;  // of the input kept with it; empty: there is none
+  std::string dead_input_sha256;  // of the input kept with the letter; empty: none is kept
 };
 
-// What the same work comes to when nothing fails.
+// The results of the same work without faults.
 struct Reference {
   // SHA-256 by kind of job and path.
   std::map<std::string, std::map<std::string, std::string>> outputs;
 };
 
-// All that can be seen of an episode when it is over, from outside.
+// Everything that can be seen of a finished episode from outside.
 struct Evidence {
-  std::vector<JobEvidence> jobs;       // all that were acknowledged
+  std::vector<JobEvidence> jobs;       // all acknowledged jobs
   nlohmann::json listed;               // an array: every job that the service lists
   nlohmann::json other_events;         // an array: of listed jobs that were not acknowledged
   size_t encoders_killed = 0;          // by the harness
   std::vector<std::string> leftovers;  // files and folders that nothing can need any more
-  std::vector<std::string> accidents;  // programs that died of themselves
-  std::string verify;                  // what `millrace-broker --verify` complained of
+  std::vector<std::string> accidents;  // programs that died without a fault
+  std::string verify;                  // complaints of `millrace-broker --verify`
 };
 
-// Judges by nothing but what it is given. Returns every promise that was not kept.
+// Returns every promise that was broken, judged by the arguments alone.
 std::vector<Violation> Check(const Evidence& evidence, const Reference& reference);
 
-// Why a job of good media may have died while faults were at work; nullopt: it may not.
+// Returns the reason that excuses the death of a job of good media during faults; nullopt: none
+// does.
 std::optional<std::string> ExcuseFor(const nlohmann::json& job, const nlohmann::json& attempts);
 
 }  // namespace millrace::chaos

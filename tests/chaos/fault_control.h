@@ -7,11 +7,11 @@
 
 namespace millrace::chaos {
 
-// What the harness tells the library that it preloads into the programs (fault_shim.cc): which
-// operations on which files fail, and how far the wall clock is off. It lies in a file that the
-// harness and every program map. The harness alone writes it, but for the counts of hits.
+// Tells the preloaded library (fault_shim.cc) which operations on which files fail, and how far off
+// the wall clock is. It lies in a file that the harness and every program map. Only the harness
+// writes it, except for the counts of hits.
 //
-// This header knows nothing of Millrace, so that the library stays free of it.
+// This header does not depend on Millrace, so that the library does not either.
 
 enum class ProgramKind : uint32_t { kBroker, kApi, kWorker, kEncode };
 inline constexpr size_t kProgramKinds = 4;
@@ -29,7 +29,7 @@ struct FaultRule {
   std::atomic<int32_t> error{0};        // an errno
   std::atomic<uint32_t> per_million{0};
   std::atomic<uint64_t> hits{0};
-  char prefix[256] = {};  // of the absolute paths that are meant; written while not armed
+  char prefix[256] = {};  // prefix of the absolute paths concerned; written while not armed
 };
 
 inline constexpr size_t kFaultRules = 4;

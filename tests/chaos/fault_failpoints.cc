@@ -9,8 +9,8 @@ struct Place {
   const char* name;
   ProgramKind kind;
   Target target;
-  bool can_fail;         // besides being killed there
-  uint64_t passes = 12;  // it may have to wait for; few come by some places
+  bool can_fail;         // it can also fail there, not only be killed
+  uint64_t passes = 12;  // the most passes to wait for; some places are passed rarely
 };
 
 constexpr Place kPlaces[] = {
@@ -32,8 +32,8 @@ constexpr Place kPlaces[] = {
     {"worker.after_finished", ProgramKind::kWorker, Target::kWorker, false},
 };
 
-// The program is replaced by one that ends, or fails, when it comes to that place for the Nth time.
-// Its log tells that it has.
+// Replaces the program with one that exits or fails when it reaches a place for the Nth time, and
+// logs that it has.
 class AtFailpoint final : public ActiveFault {
  public:
   AtFailpoint(FaultScene& scene, const ProgramId& id, const std::string& place,
@@ -53,7 +53,7 @@ class AtFailpoint final : public ActiveFault {
   }
 
   bool End(FaultScene& scene) override {
-    // What has not come is not to come later.
+    // A failpoint not reached by now must not strike later.
     if (!met_) scene.world.Signal(id_, SIGKILL);
     scene.world.ClearNextStart(id_);
     return met_;

@@ -8,15 +8,15 @@
 
 namespace millrace::chaos {
 
-// The kinds of faults, by what makes them.
+// Add the kinds of faults, one function per mechanism.
 void AddProcessFaults(std::vector<FaultKind>& kinds);  // killed, frozen, drained
 void AddFailpoints(std::vector<FaultKind>& kinds);     // killed or failed at a named step
 void AddNetworkFaults(std::vector<FaultKind>& kinds);
 void AddStorageFaults(std::vector<FaultKind>& kinds, bool has_own_disk);  // and clocks
 void AddLedgerDamage(std::vector<FaultKind>& kinds);
 
-// A fault that is begun when it is made and only has to be taken back, which tells whether it had
-// any effect.
+// A fault that begins when it is constructed and only has to be taken back. Taking it back returns
+// whether it had any effect.
 class Undo final : public ActiveFault {
  public:
   explicit Undo(std::function<bool(FaultScene&)> undo) : undo_(std::move(undo)) {}

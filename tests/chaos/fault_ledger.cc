@@ -15,10 +15,10 @@ constexpr size_t kPageBytes = 4096;
 constexpr const char* kParts[] = {"ledger.db", "ledger.db-wal", "ledger.db-shm"};
 constexpr std::chrono::seconds kRefusalLimit{10};
 
-// Damages the file, drawing with the number; false: there is nothing to damage.
+// Damages the file at a place chosen by `random`. Returns false if there is nothing to damage.
 using Damage = bool (*)(const fs::path& ledger, uint64_t random);
 
-// Whether all of the ledger is in its file, as it is once a broker has ended in order.
+// Returns true if the whole ledger is in its file, as after an orderly exit of the broker.
 bool IsClosed(const fs::path& ledger) {
   const fs::path log = ledger.string() + "-wal";
   return !fs::exists(log) || fs::file_size(log) == 0;
@@ -31,8 +31,7 @@ bool Truncate(const fs::path& ledger, uint64_t random) {
   return true;
 }
 
-// Overwrites a page of a table or an index, as a page that no longer belongs to any may hold
-// anything.
+// Overwrites a page that belongs to a table or an index; a free page may hold anything.
 bool GarbleAPage(const fs::path& ledger, uint64_t random) {
   std::fstream file(ledger, std::ios::in | std::ios::out | std::ios::binary);
   const size_t pages = fs::file_size(ledger) / kPageBytes;
@@ -54,8 +53,8 @@ bool LoseTheLog(const fs::path& ledger, uint64_t) {
   return fs::exists(log) && fs::file_size(log) > 0 && fs::remove(log);
 }
 
-// The broker is stopped, its ledger damaged, and a broker started that must refuse it, with a
-// message that names the file. Then the ledger is restored.
+// Stops the broker, damages its ledger, and starts a broker that must refuse it with a message that
+// names the file. Then restores the ledger.
 class DamagedLedger final : public ActiveFault {
  public:
   DamagedLedger(FaultScene& scene, int signal_number, Damage damage, uint64_t random)
@@ -85,7 +84,7 @@ class DamagedLedger final : public ActiveFault {
  private:
   static constexpr ProgramId kBroker{ProgramKind::kBroker, 0};
 
-  // Files that are there already stay the same ones: a ledger knows whether it is a copy.
+  // Overwrites existing files in place: a ledger knows whether it is a copy.
   static void Copy(const fs::path& from, const fs::path& to) {
     CreateFolders(to);
     for (const char* part : kParts) {
@@ -128,7 +127,7 @@ FaultKind Damaging(const std::string& name, int signal_number, Damage damage) {
 }  // namespace
 
 void AddLedgerDamage(std::vector<FaultKind>& kinds) {
-  // Closed in order: what the log held is in the file.
+  // After SIGTERM the log's content is in the file.
   kinds.push_back(Damaging("ledger_truncated", SIGTERM, Truncate));
   kinds.push_back(Damaging("ledger_page_garbled", SIGTERM, GarbleAPage));
   kinds.push_back(Damaging("ledger_log_lost", SIGKILL, LoseTheLog));

@@ -16,7 +16,7 @@ struct Victim {
   size_t longest_freeze_ms;
 };
 
-// A frozen worker sleeps past its lease; its tasks are then run by others while it wakes up.
+// A frozen worker sleeps past its lease, so others run its tasks when it wakes up.
 constexpr Victim kVictims[] = {
     {"broker", ProgramKind::kBroker, Target::kBroker, 4000},
     {"api", ProgramKind::kApi, Target::kApi, 3000},
@@ -56,7 +56,7 @@ FaultKind Freezing(const Victim& victim) {
           }};
 }
 
-// SIGTERM, and a new one when it has gone.
+// Sends SIGTERM and starts a new program when the old one has exited.
 FaultKind Draining(const Victim& victim) {
   return {.name = std::string("drain_") + victim.name,
           .target = victim.target,
@@ -69,7 +69,7 @@ FaultKind Draining(const Victim& victim) {
           }};
 }
 
-// One program after the other, each when the one before it has been replaced.
+// Restarts one program after the other, each once the one before it has been replaced.
 class RollingRestart final : public ActiveFault {
  public:
   explicit RollingRestart(const WorldOptions& options) {
@@ -99,7 +99,7 @@ class RollingRestart final : public ActiveFault {
   pid_t told_ = 0;
 };
 
-// Two hundred submissions of one key, while whoever could take them is killed again and again.
+// Submits one key two hundred times while the programs that could accept it are killed repeatedly.
 class Storm final : public ActiveFault {
  public:
   Storm(FaultScene& scene, uint64_t seed)
@@ -125,8 +125,7 @@ class Storm final : public ActiveFault {
   std::chrono::steady_clock::time_point next_{};
 };
 
-// Signals one of the worker's encoders. A descriptor names the process, as its number may be given
-// to another one.
+// Signals one of the worker's encoders. Uses a process descriptor, as the pid may be reused.
 FaultKind SignallingAnEncoder(const std::string& name, int signal_number, bool undone) {
   return {.name = name,
           .target = Target::kNothing,

@@ -1,5 +1,5 @@
-// Preloaded into the programs by the chaos harness: makes file operations fail and the wall clock
-// lie, as FaultControl says. Knows nothing of Millrace and does nothing without its file.
+// Preloaded into the programs by the chaos harness: makes file operations fail and shifts the wall
+// clock as FaultControl says. Does not depend on Millrace and does nothing without its file.
 
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -27,13 +27,13 @@ constexpr int64_t kNanosecondsPerSecond = 1'000'000'000;
 FaultControl* control = nullptr;
 ProgramKind program_kind = ProgramKind::kBroker;
 
-// The function of the C library behind one of ours.
+// Returns the C library's function that one of these wrappers replaces.
 template <typename Function>
 Function Real(const char* name) {
   return reinterpret_cast<Function>(dlsym(RTLD_NEXT, name));
 }
 
-// The encoder is started by the worker, with its environment.
+// The encoder inherits its worker's environment, so only the program's name tells the two apart.
 bool IsEncoder() { return std::strcmp(program_invocation_short_name, "millrace-encode") == 0; }
 
 __attribute__((constructor)) void MapControl() {
@@ -49,7 +49,7 @@ __attribute__((constructor)) void MapControl() {
   control = static_cast<FaultControl*>(mapped);
 }
 
-// xorshift64*: which operations fail need not be the same in each run.
+// Draws with xorshift64*: failures need not repeat from run to run.
 bool Drawn(uint32_t per_million) {
   static thread_local uint64_t state = 0;
   if (state == 0) state = reinterpret_cast<uintptr_t>(&state) ^ static_cast<uint64_t>(getpid());
@@ -143,7 +143,7 @@ int open(const char* path, int flags, ...) {
   return real(path, flags, mode);
 }
 
-// Of one size on 64-bit systems.
+// An alias suffices: off_t has 64 bits on 64-bit systems.
 int open64(const char* path, int flags, ...) __attribute__((alias("open")));
 
 int rename(const char* from, const char* to) {

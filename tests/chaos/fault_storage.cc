@@ -40,7 +40,7 @@ FaultKind FillingTheDisk() {
           }};
 }
 
-// Within what keeps for a day: uploads that no job names yet.
+// Steps the clock by less than the day for which uploads without a job are kept.
 std::chrono::nanoseconds StepOf(const Fault& fault) {
   constexpr seconds kSteps[] = {seconds(1), seconds(5), seconds(60), seconds(7200)};
   const seconds step = kSteps[fault.random / 2 % std::size(kSteps)];

@@ -8,7 +8,7 @@
 namespace millrace::chaos {
 namespace {
 
-// How many there are of a target that faults can be at work on side by side.
+// Returns the number of targets of this kind that can have faults at the same time.
 size_t CountOf(Target target, const WorldOptions& options) {
   switch (target) {
     case Target::kApi:
@@ -38,8 +38,8 @@ bool TroublesStorage(const std::vector<std::pair<Target, size_t>>& targets) {
   return std::ranges::count(targets, std::pair(Target::kDisk, size_t{0})) > 0;
 }
 
-// Which kind a number stands for depends on the others as little as can be: a kind that is added,
-// or that a machine cannot make, leaves most of what a seed means as it was.
+// Picks a kind so that the choice depends as little as possible on the other kinds: adding one, or
+// lacking one on this machine, leaves most of a seed's meaning unchanged.
 const FaultKind& Drawn(const std::vector<FaultKind>& kinds, uint64_t number) {
   const auto weight = [number](const FaultKind& kind) {
     std::seed_seq seed(kind.name.begin(), kind.name.end());
@@ -87,7 +87,7 @@ void FaultRunner::Step(size_t now_ms) {
     if (active.fault->Step(scene_) || active.until_ms <= now_ms) End(active);
   }
   std::erase_if(active_, [](const Active& active) { return active.fault == nullptr; });
-  // One whose target is taken lets others go first.
+  // A fault whose target is taken lets others go first.
   for (auto next = waiting_.rbegin(); next != waiting_.rend() && next->at_ms <= now_ms;) {
     if (Begin(*next, now_ms)) {
       next = std::make_reverse_iterator(waiting_.erase(std::next(next).base()));
@@ -97,7 +97,7 @@ void FaultRunner::Step(size_t now_ms) {
   }
 }
 
-// False: a target of it is taken, or not there at the moment.
+// Returns false if one of its targets is taken or not running.
 bool FaultRunner::Begin(const Fault& fault, size_t now_ms) {
   const FaultKind& kind = *std::ranges::find(kinds_, fault.kind, &FaultKind::name);
   const size_t index = fault.random % CountOf(kind.target, scene_.world.options());

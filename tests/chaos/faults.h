@@ -17,18 +17,18 @@
 
 namespace millrace::chaos {
 
-// What a fault takes hold of. Two faults are not at work on the same thing at the same time.
+// The target of a fault. A target never has two faults at the same time.
 enum class Target { kBroker, kApi, kWorker, kApiLink, kWorkerLink, kDisk, kClock, kNothing };
 
 // One fault in the course of an episode.
 struct Fault {
   size_t at_ms = 0;     // since the start of the episode
-  size_t for_ms = 0;    // how long it is left at work
+  size_t for_ms = 0;    // duration
   std::string kind;     // FaultKind::name
-  uint64_t random = 0;  // what it chooses with
+  uint64_t random = 0;  // seed for its own choices
 };
 
-// What faults have to work with.
+// The objects that faults act on.
 struct FaultScene {
   World& world;
   Load& load;
@@ -40,44 +40,44 @@ struct FaultScene {
 class ActiveFault {
  public:
   virtual ~ActiveFault() = default;
-  // Called often while it is at work; true: it has done all that it wants to before its time.
+  // Called often while the fault is active. Returns true if it has finished ahead of time.
   virtual bool Step(FaultScene&) { return false; }
-  // Takes it back: from here on the service is to mend itself. False: it has had no effect (no
-  // message came by to be lost, no step was taken at which to die), and does not count.
+  // Takes the fault back; from here on the service must recover by itself. Returns false if the
+  // fault had no effect (no message came by to lose, no failpoint was reached) and does not count.
   virtual bool End(FaultScene& scene) = 0;
 };
 
 struct FaultKind {
   std::string name;
   Target target = Target::kNothing;
-  std::vector<Target> besides = {};  // takes hold of the first of these, too
-  size_t least_ms = 0;               // it is left at work for at least this long
+  std::vector<Target> besides = {};  // also takes the first of these
+  size_t least_ms = 0;               // minimum duration
   size_t most_ms = 0;
-  // Whether it is of a running program, for which it waits. Not called for targets of other kinds.
+  // Waits until the target runs. Ignored for targets that are not programs.
   bool needs_it_running = false;
-  // Begins it. `index` says on which of the programs of its target.
+  // Begins the fault on the program number `index` of its target.
   std::function<std::unique_ptr<ActiveFault>(FaultScene& scene, size_t index, const Fault& fault)>
       begin;
 };
 
-// Every kind of fault that this machine can make: without the rights to mount, no full disk.
+// Returns every kind of fault that this machine can make; a full disk takes the rights to mount.
 std::vector<FaultKind> AllFaultKinds(bool has_own_disk);
 
-// Faults of these kinds at random times, in order of time, one each `every_ms` on average.
+// Plans faults of these kinds at random times, sorted, one per `every_ms` on average.
 std::vector<Fault> PlanFaults(const std::vector<FaultKind>& kinds, uint64_t seed, size_t episode_ms,
                               size_t every_ms);
 
-// Sets faults to work when their time has come and takes them back, at most one at a time on each
-// target. Owned by an episode; used by the world's thread.
+// Begins faults when they are due and takes them back, at most one at a time on each target. Owned
+// by an episode; used by the world's thread.
 class FaultRunner {
  public:
   FaultRunner(FaultScene& scene, const std::vector<FaultKind>& kinds, std::vector<Fault> plan);
 
-  // Does what is due at that time of the episode.
+  // Does everything due at that time of the episode.
   void Step(size_t now_ms);
-  // Takes everything back.
+  // Takes all active faults back.
   void EndAll();
-  // Those that took effect, by kind.
+  // Returns the number of faults that took effect, by kind.
   const std::map<std::string, size_t>& counts() const { return counts_; }
 
  private:
@@ -93,7 +93,7 @@ class FaultRunner {
 
   FaultScene& scene_;
   const std::vector<FaultKind>& kinds_;
-  std::vector<Fault> waiting_;  // the next one last
+  std::vector<Fault> waiting_;  // in reverse order
   std::vector<Active> active_;
   std::set<std::pair<Target, size_t>> taken_;
   std::map<std::string, size_t> counts_;

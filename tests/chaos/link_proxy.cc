@@ -38,7 +38,7 @@ sockaddr_un AddressOf(const std::filesystem::path& path) {
   return address;
 }
 
-// Invalid if nobody listens there.
+// Returns an invalid descriptor if nobody listens there.
 UniqueFd Connect(const std::filesystem::path& path) {
   UniqueFd fd = UnixSocket();
   const sockaddr_un address = AddressOf(path);
@@ -59,7 +59,7 @@ UniqueFd Listen(const std::filesystem::path& path) {
   return fd;
 }
 
-// Of a command: a short frame is its flags, its length, the length of the name and the name.
+// Parses a command; a short frame has flags, its length, the length of the name and the name.
 bool IsHeartbeat(std::string_view command) {
   return command.size() > 7 && (command.substr(3, 4) == "PING" || command.substr(3, 4) == "PONG");
 }
@@ -97,7 +97,7 @@ size_t LinkProxy::Reset() {
   return connected;
 }
 
-// In the order of `connections_`; what is not to be looked at has no descriptor.
+// Returns descriptors in the order of `connections_`, invalid for those not to be polled.
 std::vector<pollfd> LinkProxy::Polled() const {
   std::vector<pollfd> polled = {
       {.fd = IsCut() ? -1 : listener_.get(), .events = POLLIN, .revents = 0},
@@ -161,7 +161,7 @@ void LinkProxy::Forward(Connection& connection, Direction direction, ZmtpStream:
   const AtomicFaults& faults = faults_.at(direction);
   std::string& out = connection.sides.at(direction == kToBroker ? kFromBroker : kToBroker).leaving;
   if (!unit.is_message) {
-    // A handshake cannot be cut in the middle and mended behind it.
+    // Never cut a handshake: a connection cannot recover from a broken one.
     if (!faults.cut || !IsHeartbeat(unit.bytes)) out += unit.bytes;
     return;
   }

@@ -19,21 +19,21 @@
 
 namespace millrace::chaos {
 
-// Stands between a program and the broker, as a network does: takes connections on one ipc socket
-// and forwards each to another, message by message. Can lose, repeat and cut. A connection ends on
-// both sides when it ends on one, but not while a direction is cut: then nobody learns of an end,
-// nor can connect. Nor can anyone while the broker is away. One thread of its own; all public
-// methods may be called from any thread.
+// Stands between a program and the broker like a network: accepts connections on one ipc socket and
+// forwards each to another, message by message. It can lose, repeat and cut. When one side closes,
+// it closes the other, except while a direction is cut: then nobody notices an end or can connect.
+// Nobody can connect while the broker is away either. Runs a thread of its own; all public methods
+// may be called from any thread.
 class LinkProxy {
  public:
   enum Direction { kToBroker, kFromBroker };
 
-  // What happens to messages, of a million; handshakes pass.
+  // Chances of harm, per million messages; handshakes pass unharmed.
   struct Faults {
     uint32_t lost = 0;
     uint32_t duplicated = 0;
-    uint32_t replayed = 0;  // an earlier message of this direction, of any connection, comes again
-    bool cut = false;       // all messages are lost, and heartbeats
+    uint32_t replayed = 0;  // repeats an earlier message of this direction, from any connection
+    bool cut = false;       // all messages and heartbeats are lost
   };
 
   // `listen_at` and `broker_at` are paths of sockets. Throws std::system_error.
@@ -43,22 +43,22 @@ class LinkProxy {
   LinkProxy& operator=(const LinkProxy&) = delete;
 
   void Set(Direction direction, const Faults& faults);
-  // Breaks all connections, in the middle of whatever is on its way. Returns how many there were.
+  // Breaks all connections, even in the middle of a message. Returns the number broken.
   size_t Reset();
 
   std::string endpoint() const { return "ipc://" + listen_at_.string(); }
-  // How many messages were lost, duplicated or replayed so far.
+  // Returns the number of messages lost, duplicated or replayed so far.
   uint64_t harmed() const { return harmed_; }
 
  private:
   struct Side {
     UniqueFd socket;
     ZmtpStream arriving;
-    std::string leaving;  // what this side has not taken yet
+    std::string leaving;  // bytes not yet written to this side
     bool ended = false;
   };
   struct Connection {
-    std::array<Side, 2> sides;  // by the direction in which bytes come from it
+    std::array<Side, 2> sides;  // indexed by the direction of the bytes that come from it
 
     bool has_ended() const { return sides[0].ended || sides[1].ended; }
   };

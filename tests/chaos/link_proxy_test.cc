@@ -28,13 +28,14 @@ class LinkProxyTest : public testing::Test {
     dealer_.connect(proxy_.endpoint());
   }
 
-  // Two frames: how many, and that text.
+  // Sends two frames: the number of the message, and the text.
   void Send(const std::string& text) {
     dealer_.send(zmq::str_buffer("two"), zmq::send_flags::sndmore);
     dealer_.send(zmq::buffer(text));
   }
 
-  // The text of the next message, checked to be whole. Nullopt: none came in time.
+  // Returns the text of the next message, after checking that it is whole; nullopt: none came in
+  // time.
   std::optional<std::string> Receive() {
     zmq::message_t identity;
     zmq::message_t count;
@@ -92,7 +93,7 @@ TEST_F(LinkProxyTest, AResetBreaksTheConnectionAndANewOneWorks) {
   Send("before");
   EXPECT_EQ(Receive(), "before");
   proxy_.Reset();
-  // What is on its way while the connection breaks may be lost.
+  // Messages in flight may be lost when the connection breaks.
   router_.set(zmq::sockopt::rcvtimeo, 50);
   std::optional<std::string> received;
   for (int tries = 0; tries < 200 && !received; ++tries) {

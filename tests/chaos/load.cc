@@ -98,7 +98,7 @@ void Load::SubmitOne(Hands& hands, const std::string& key) {
   if (job.is_null()) return;
   const JobRecord known = KnownJob(job.at("id"), key, kind, upload);
   record_.Acknowledged(known, job);
-  // A client that has forgotten that it asked.
+  // Submit again, like a client that has forgotten its request.
   if (hands.random() % 8 == 0) {
     const json again = SubmitUntilTaken(hands, key, body);
     if (!again.is_null() && again.at("id") != known.id) {
@@ -161,7 +161,7 @@ void Load::RunWatcher(uint64_t number) {
   while (!ended_) {
     const std::vector<std::string> open = record_.Open();
     for (size_t i = 0; i < open.size() && !ended_; ++i) {
-      // Each job has one watcher, so that what it sees of it comes in order.
+      // Each job has a single watcher, so that its answers arrive in order.
       if (std::hash<std::string>()(open[i]) % kWatchers != number % kWatchers) continue;
       Look(hands, open[i], hands.random() % 50 == 0);
     }
@@ -217,7 +217,7 @@ void Load::Follow(Hands& hands, const std::string& id) {
       return !ended_.load();
     };
     const HttpAnswer answer = hands.Any().Send(call);
-    // 204: it had ended with the last event that came.
+    // 204: the job had ended with the last event received.
     if (answer.status == 204) return record_.Followed(id, std::move(events));
     if (answer.status == 404) return record_.Lost(id);
     if (answer.status != 200) CheckRefusal("events of " + id, answer);

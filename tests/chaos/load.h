@@ -15,11 +15,11 @@
 
 namespace millrace::chaos {
 
-// How far a storm of submissions has come.
+// The progress of a storm of submissions.
 struct StormProgress {
   std::atomic<bool> begun{false};  // its input is uploaded
   std::atomic<bool> ended{false};
-  std::atomic<size_t> unanswered{0};  // requests that were, or were refused for the moment
+  std::atomic<size_t> unanswered{0};  // requests without an answer, or refused for the moment
 };
 
 struct LoadOptions {
@@ -27,31 +27,30 @@ struct LoadOptions {
   std::string prefix;             // of the Idempotency-Keys
   uint64_t seed = 0;
   size_t clients = 4;
-  size_t most_open = 120;  // jobs that have not ended; more wait to be submitted
+  size_t most_open = 120;  // limit of jobs that have not ended; submissions beyond it wait
   size_t most_jobs = SIZE_MAX;
 };
 
-// Clients of the service, each a thread: they upload and submit, again and again under the same
-// Idempotency-Key until they are told that the job was taken, cancel some, and look at what becomes
-// of them. All that they are told goes into the record.
+// Clients of the service, one per thread. They upload, submit under one Idempotency-Key until the
+// job is acknowledged, cancel some jobs and watch the rest. The record keeps every answer.
 class Load {
  public:
   Load(LoadOptions options, const std::vector<JobKind>& kinds, Record& record);
-  // Ends the clients at once, whatever they wait for.
+  // Stops the clients at once, whatever they wait for.
   ~Load();
   Load(const Load&) = delete;
   Load& operator=(const Load&) = delete;
 
-  // No new jobs from now on; those that were begun are submitted to the end. Watching goes on.
+  // Starts no new jobs, but finishes submitting those already begun. Watching goes on.
   void StopSubmitting() { submitting_ = false; }
-  // Whether all that was begun has been acknowledged, after StopSubmitting() or `most_jobs`.
+  // Returns true if every job begun is acknowledged, after StopSubmitting() or `most_jobs`.
   bool is_settled() const { return busy_ == 0; }
 
-  // So many submissions of one and the same key, from so many threads at once, begun now.
+  // Starts submitting the same key `times` times from `threads` threads at once.
   std::shared_ptr<const StormProgress> SubmitAtOnce(size_t times, size_t threads);
 
  private:
-  // Of one thread.
+  // State of one thread.
   struct Hands {
     std::vector<harness::Http> apis;
     std::mt19937_64 random;
@@ -65,23 +64,23 @@ class Load {
   void RunWatcher(uint64_t number);
   void RunFollower(uint64_t number);
   void RunStorm(size_t times, size_t threads, const std::string& key, StormProgress& progress);
-  // The submissions of one of the threads of a storm.
+  // Submits on one of the threads of a storm.
   void RunOneOfStorm(size_t times, const std::string& key, const nlohmann::json& body,
                      StormProgress& progress,
                      const std::function<void(const nlohmann::json&)>& took);
-  // What escapes from a thread is a violation: the service has answered what cannot be understood.
+  // Runs `run`. An exception is a violation: the service sent an answer that cannot be understood.
   void Guarded(const std::function<void()>& run);
-  // One job from upload to acknowledgement. Returns when the load ends, too.
+  // Takes one job from upload to acknowledgement. Also returns when the load ends.
   void SubmitOne(Hands& hands, const std::string& key);
-  // Empty: the load ended before it was acknowledged.
+  // Returns an empty value if the load ended before the upload was acknowledged.
   nlohmann::json UploadUntilTaken(Hands& hands, const std::string& media, const std::string& name);
   nlohmann::json SubmitUntilTaken(Hands& hands, const std::string& key, const nlohmann::json& body,
                                   StormProgress* progress = nullptr);
   void MaybeCancel(Hands& hands, const std::string& id);
-  // The event stream of a job to its end, begun again where it broke off.
+  // Follows the event stream of a job to its end, and resumes it where it broke off.
   void Follow(Hands& hands, const std::string& id);
   void Look(Hands& hands, const std::string& id, bool wait);
-  // An answer that is no refusal for a while breaks a promise.
+  // Records a violation unless the answer is a temporary refusal.
   void CheckRefusal(const std::string& request, const harness::HttpAnswer& answer);
   void Pause(std::chrono::milliseconds time) const;
 

@@ -26,7 +26,7 @@ struct Options {
   bool list = false;
 };
 
-// What CI runs: the same each time. A seed that has found a fault in Millrace is added here, with
+// The episodes that CI runs, the same each time. Add each seed that finds a fault in Millrace, with
 // its kinds.
 struct FixedEpisode {
   uint64_t seed;
@@ -69,7 +69,7 @@ class Chaos {
   }
 
  private:
-  // Episodes of all kinds of faults together, and in between of one kind alone, in turn.
+  // Alternates between episodes of all kinds of faults and episodes of a single kind, in turn.
   void RunForTheTime() {
     const auto end = Time::now() + std::chrono::duration<double, std::ratio<60>>(options_.minutes);
     const std::vector<FaultKind> all = AllFaultKinds(has_own_disk_);
@@ -114,7 +114,7 @@ class Chaos {
     if (!result.violations.empty()) std::cout << result.logs << std::endl;
   }
 
-  // One that cannot even be run is not to end the others.
+  // Reports an episode that cannot be run, so that the others still run.
   EpisodeResult Survive(const EpisodeOptions& options) {
     try {
       return RunEpisode(options, knowledge_);

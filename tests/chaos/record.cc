@@ -18,7 +18,7 @@ void Record::Acknowledged(const JobRecord& job, const json& shown) {
     return;
   }
   ++open_;
-  // At once: a watcher must not see first what comes later.
+  // Record it at once: a watcher must not see a later state first.
   See(at->second, shown);
 }
 

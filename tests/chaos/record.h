@@ -12,46 +12,46 @@
 
 namespace millrace::chaos {
 
-// What one client was told of one job, and nothing that it was not told.
+// Everything that one client was told about one job, and nothing else.
 struct JobRecord {
   std::string id;   // empty: not acknowledged yet
-  std::string key;  // the Idempotency-Key, and the external id
+  std::string key;  // both the Idempotency-Key and the external id
   const JobKind* kind = nullptr;
   std::string input_sha256;  // as the upload was acknowledged
   bool cancel_asked = false;
   bool cancel_acknowledged = false;
   bool lost = false;
   std::map<int, int> percents;    // the highest seen, by generation
-  nlohmann::json ended;           // as it was first seen in a terminal state; null: not yet
-  std::vector<int64_t> followed;  // numbers of its events as a stream brought them; empty: none did
+  nlohmann::json ended;           // first seen terminal state of the job; null: none yet
+  std::vector<int64_t> followed;  // event numbers received from a stream; empty: none
 };
 
-// A promise that was not kept.
+// A broken promise.
 struct Violation {
   std::string rule;
-  std::string job;  // empty: of no one job
+  std::string job;  // empty: concerns no single job
   std::string detail;
 };
 
-// What the clients of one episode have been told. Thread-safe.
+// Everything that the clients of one episode were told. Thread-safe.
 class Record {
  public:
-  // `shown`: the job as the answer had it.
+  // `shown` is the job as it appears in the answer.
   void Acknowledged(const JobRecord& job, const nlohmann::json& shown);
   void CancelAsked(const std::string& id);
   void CancelAcknowledged(const std::string& id);
-  // A job as a client was shown it: checks it against what was shown before.
+  // Checks a job that a client was shown against what was shown before.
   void Seen(const nlohmann::json& job);
-  // The service says that there is no such job.
+  // Records that the service claims not to know this job.
   void Lost(const std::string& id);
   void Followed(const std::string& id, std::vector<int64_t> events);
   void Violated(Violation violation);
 
-  // Ids of jobs that nobody has seen in a terminal state.
+  // Returns the ids of jobs that nobody has seen in a terminal state.
   std::vector<std::string> Open() const;
   size_t open_count() const;
   size_t acknowledged_count() const;
-  // A job is going to live again: that it had ended counts no more.
+  // Forgets that the job had ended, as it is about to be redriven.
   void Redriven(const std::string& id);
   std::vector<JobRecord> Jobs() const;
   std::vector<Violation> Violations() const;

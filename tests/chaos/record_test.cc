@@ -3,8 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-// What is judged while it is seen: each test breaks one promise, and names the rule that has to
-// notice.
+// Tests the rules that are checked as answers arrive. Each test breaks one promise and names the
+// rule that must report it.
 
 namespace millrace::chaos {
 namespace {

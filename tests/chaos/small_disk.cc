@@ -46,7 +46,7 @@ int64_t SmallDisk::Fill(int64_t bytes_left) {
   const std::filesystem::path file = folder_ / kBallast;
   const UniqueFd fd(open(file.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
   if (!fd) ThrowStorageError(errno, "open", file);
-  // Others write at the same time: what is not to be had any more is asked for in smaller parts.
+  // Other programs write at the same time, so ask for smaller parts once a larger one fails.
   int64_t at = 0;
   int64_t wanted = FreeBytes(fd.get()) - bytes_left;
   while (wanted >= kPageBytes) {

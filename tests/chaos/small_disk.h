@@ -5,12 +5,12 @@
 
 namespace millrace::chaos {
 
-// From now on mounts of this process and its children are their own and vanish with them, however
-// they end. Call it before threads are started. False: the rights to mount are missing.
+// Makes mounts private to this process and its children from now on; they vanish when these end.
+// Returns false without the rights to mount. REQUIRES: no threads have been started.
 bool KeepMountsToOurselves();
 
-// A folder on a disk of its own (a tmpfs), which can be filled up. Where the rights to mount are
-// missing it is a plain folder that cannot. Unmounted and emptied by the destructor.
+// A folder on a disk of its own (a tmpfs) that can be filled up. Without the rights to mount it is
+// a plain folder that cannot be filled. The destructor unmounts and empties it.
 class SmallDisk {
  public:
   // Throws Error if the folder cannot be made.
@@ -19,9 +19,9 @@ class SmallDisk {
   SmallDisk(const SmallDisk&) = delete;
   SmallDisk& operator=(const SmallDisk&) = delete;
 
-  // Whether it is a disk of its own.
+  // Returns true if it is a disk of its own.
   bool is_mounted() const { return mounted_; }
-  // Takes all room but so many bytes, until Relieve(). Returns how many are left. REQUIRES:
+  // Fills the disk up to `bytes_left` bytes, until Relieve(). Returns the bytes left. REQUIRES:
   // is_mounted().
   int64_t Fill(int64_t bytes_left);
   void Relieve();

@@ -11,9 +11,9 @@
 
 namespace millrace::chaos {
 
-// What is to fail, until it is taken back.
+// A rule for operations to fail, until it is taken back.
 struct StorageFault {
-  std::filesystem::path below;  // absolute; this file, or what lies below or begins with it
+  std::filesystem::path below;  // absolute; matches this path and every path that begins with it
   uint32_t operations = kFailWrite | kFailSync | kFailName;
   int error = 0;                     // an errno
   uint32_t per_million = 1'000'000;  // of the operations
@@ -21,8 +21,8 @@ struct StorageFault {
                                                  ProgramKind::kWorker, ProgramKind::kEncode};
 };
 
-// The harness's side of FaultControl: a file that is mapped here and by each program that is
-// started with Environment(). Owned by the world; used by its thread.
+// The harness's side of FaultControl: a file mapped here and by each program started with
+// Environment(). Owned by the world; used by its thread.
 class StorageFaults {
  public:
   // Throws Error if the file cannot be made.
@@ -31,15 +31,15 @@ class StorageFaults {
   StorageFaults(const StorageFaults&) = delete;
   StorageFaults& operator=(const StorageFaults&) = delete;
 
-  // "NAME=value" for a program of that kind.
+  // Returns "NAME=value" variables for a program of that kind.
   std::vector<std::string> Environment(ProgramKind kind) const;
 
-  // Returns the number by which it is taken back. REQUIRES: fewer than kFaultRules are in force.
+  // Returns the number to pass to End(). REQUIRES: fewer than kFaultRules rules are in force.
   size_t Begin(const StorageFault& fault);
-  // Returns how many operations it has made fail.
+  // Returns the number of operations that the rule made fail.
   uint64_t End(size_t number);
 
-  // How far the wall clock of such programs is off from now on.
+  // Sets how far off the wall clock of these programs is from now on.
   void SetClock(ProgramKind kind, std::chrono::nanoseconds offset);
 
  private:

@@ -32,7 +32,7 @@ JobKind Kind(const std::string& fixture, const std::string& what, json outputs, 
           .codes = std::move(codes)};
 }
 
-// A box that players skip: length, type, content.
+// Returns a box that players skip: length, type, content.
 std::string FreeBox(const std::string& token) {
   const auto size = static_cast<uint32_t>(8 + token.size());
   std::string box;
@@ -52,14 +52,14 @@ std::vector<JobKind> AllJobKinds() {
       Kind("audio-5-1-aac.m4a", "a copy", json::array({Copy()}), 6),
       Kind("video-only-h264.mp4", "video and picture", json::array({Video("web", 90), Picture()}),
            8),
-      // Planned as three tasks where the fleet has room (--task-overhead is 0).
+      // Planned as three tasks if the fleet has room (--task-overhead is 0).
       Kind("sdr-720p-aac.mp4", "video, sound and a copy",
            json::array({Video("web", 120), Sound(), Copy()}), 8),
       Kind("rotated-90.mp4", "two videos", json::array({Video("small", 60), Video("web", 120)}), 6),
-      // Some seconds of work, so that faults meet encodes in their middle.
+      // Takes some seconds, so that faults strike in the middle of an encode.
       Kind("sdr-720p-aac.mp4", "video, slowly", json::array({Video("web", 240, "slow")}), 3),
   };
-  // What they must die of stands in the manifest of the fixtures.
+  // The manifest of the fixtures says how each bad one must fail.
   for (const fixtures::Fixture& fixture : fixtures::LoadManifest()) {
     const bool salvaged = fixture.salvage || fixture.name.starts_with("header-only");
     if (fixture.expected == fixtures::Expected::kOk || salvaged) continue;
@@ -71,7 +71,7 @@ std::vector<JobKind> AllJobKinds() {
 
 std::string UniqueMedia(const JobKind& kind, const std::string& token) {
   std::string media = ReadWholeFile(kind.media);
-  if (media.empty()) return media;  // that is what is wrong with it
+  if (media.empty()) return media;  // an empty file is the defect under test
   return media + FreeBox(token);
 }
 

@@ -10,23 +10,22 @@
 
 namespace millrace::chaos {
 
-// One kind of job: what is uploaded, what is asked of it and what has to become of it.
+// One kind of job: its upload, its request and its expected end.
 struct JobKind {
   std::string name;
   std::filesystem::path media;
   nlohmann::json outputs;
-  int weight = 1;                  // how often it is chosen, against the others
-  std::vector<std::string> codes;  // of a job that must die: any of these; empty: it must succeed
+  int weight = 1;                  // relative frequency
+  std::vector<std::string> codes;  // errors that the job must die of, any one; empty: it succeeds
 
   bool is_good() const { return codes.empty(); }
 };
 
-// All kinds, small ones: most take a worker some hundredths of a second. Throws std::runtime_error
-// if a fixture is missing.
+// Returns all kinds of jobs. They are small: most take a worker some hundredths of a second. Throws
+// std::runtime_error if a fixture is missing.
 std::vector<JobKind> AllJobKinds();
 
-// The kind's media with a tail that makes it another file for whoever compares hashes and no other
-// for whoever plays it.
+// Returns the kind's media with a tail that changes its hash but not how it plays.
 std::string UniqueMedia(const JobKind& kind, const std::string& token);
 
 // Chooses by weight.

@@ -18,10 +18,10 @@ namespace fs = std::filesystem;
 using namespace std::chrono_literals;
 using Time = std::chrono::steady_clock;
 
-// A program that cannot live at present is not tried more often.
+// The least time between starts, for a program that cannot run at present.
 constexpr auto kRestartPause = 150ms;
 constexpr auto kStartLimit = 60s;
-// What storage has done to a program may show a little later.
+// Effects of a storage fault may appear this much later.
 constexpr auto kStorageTroubleLasts = 5s;
 
 const char* ProgramOf(ProgramKind kind) {
@@ -63,7 +63,7 @@ World::World(WorldOptions options)
 }
 
 World::~World() {
-  // Everything is to end, the broker last; what is frozen would never.
+  // End everything, the broker last. Wake frozen programs, which would never end.
   for (auto& [id, slot] : slots_) {
     if (!slot.program) continue;
     slot.program->Signal(SIGCONT);
@@ -98,7 +98,7 @@ void World::Supervise() {
 
 void World::NoteEnd(const ProgramId& id, const Slot& slot, const harness::ProcessEnd& end) {
   if (end.signal == SIGKILL) return;  // only the harness does that
-  // By the signal itself, if it came before the program had begun to listen to it.
+  // The signal itself ends a program that has not installed its handler yet.
   if (slot.told_to_end && (end.signal == SIGTERM || (end.signal == 0 && end.exit_status == 0))) {
     return;
   }
@@ -176,7 +176,7 @@ std::vector<pid_t> World::EncodersOf(size_t worker) {
   std::vector<pid_t> encoders;
   const Slot& slot = slots_.at({ProgramKind::kWorker, worker});
   if (!slot.program) return encoders;
-  // The worker's own child is the zygote; tasks are the zygote's children.
+  // The worker's own child is the zygote; tasks run as the zygote's children.
   for (const pid_t zygote : harness::ChildrenOf(slot.program->pid())) {
     for (const pid_t child : harness::ChildrenOf(zygote)) encoders.push_back(child);
   }
@@ -240,11 +240,11 @@ std::vector<std::string> World::ArgumentsOf(const ProgramId& id) const {
     case ProgramKind::kBroker:
       add({"--client-endpoint", ipc("client"), "--worker-endpoint", ipc("worker")});
       add({"--lease", std::to_string(kLease.count()), "--beat", "0.5"});
-      // Faults come thicker than in any real service: what they cost is not to end jobs, nor to
-      // keep the run waiting.
+      // Faults are far more frequent than in a real service: they must neither exhaust a job's
+      // budget nor make the run wait.
       add({"--retry-base", "0.2", "--retry-cap", "2", "--max-infrastructure-failures", "10000"});
       add({"--breaker-rest", "1", "--retry-pause", "1", "--tidy-every", "1"});
-      // Short as the jobs are, they are planned as long ones are.
+      // Plan these short jobs as long ones would be.
       add({"--task-overhead", "0"});
       add({"--min-free-bytes", std::to_string(8 << 20), "--max-queued", "400"});
       break;

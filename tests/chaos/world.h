@@ -28,7 +28,7 @@ struct ProgramId {
 std::string NameOf(const ProgramId& id);
 
 struct WorldOptions {
-  std::filesystem::path folder;  // short, as sockets lie in it; everything is below it
+  std::filesystem::path folder;  // short, because of its sockets; holds everything
   uint64_t seed = 0;
   size_t apis = 2;
   size_t workers = 3;
@@ -37,44 +37,43 @@ struct WorldOptions {
 };
 
 // The real programs on a disk of their own, each with a LinkProxy between it and the broker and
-// with StorageFaults preloaded. A program that ends is started again, as `millrace up` does, unless
-// it is held. Owned and used by one thread, of which the programs are children.
+// with StorageFaults preloaded. Restarts a program that ends, as `millrace up` does, unless it is
+// held. Owned and used by one thread, which is the parent of the programs.
 class World {
  public:
   static constexpr std::chrono::seconds kLease{3};
   static constexpr std::chrono::seconds kDrainLimit{2};  // of a worker
 
-  // Returns when the service is ready. Throws std::runtime_error, with the logs, if it does not
-  // come to that.
+  // Returns when the service is ready. Throws std::runtime_error, with the logs, if that fails.
   explicit World(WorldOptions options);
   ~World();
   World(const World&) = delete;
   World& operator=(const World&) = delete;
 
-  // Starts what has ended, and notes how it did. To be called often.
+  // Restarts programs that have ended and records how they ended. Call it often.
   void Supervise();
-  // Until the service takes jobs and all workers are there, supervising.
+  // Supervises until the service takes jobs and all workers are there.
   void WaitUntilReady(std::chrono::milliseconds limit);
 
   bool Running(const ProgramId& id);
-  // 0: it does not run.
+  // Returns 0 if the program does not run.
   pid_t PidOf(const ProgramId& id);
   void Signal(const ProgramId& id, int signal_number);
-  // From now on it is not started again, until it is let go.
+  // Stops restarting the program until it is let go.
   void Hold(const ProgramId& id);
   void LetGo(const ProgramId& id);
-  // For its next start only: "NAME=value".
+  // Adds "NAME=value" to the program's environment for its next start only.
   void AddToNextStart(const ProgramId& id, const std::string& variable);
   void ClearNextStart(const ProgramId& id) { slots_.at(id).next_environment.clear(); }
-  // The log of one program, over all its starts; how much of it there is, and what came after that.
+  // The log of one program over all its starts: its size, and the text after a given size.
   uintmax_t LogBytes(const ProgramId& id) const;
   std::string LogAfter(const ProgramId& id, uintmax_t bytes) const;
-  // While storage fails on purpose, and a little longer, a program may end with an error.
+  // While storage fails on purpose, and a little longer, programs may exit with an error.
   void SetStorageTrouble(bool trouble);
-  // Starts a held broker to see whether it refuses to: returns how it ended, with its log, or
-  // nothing if it still runs after `limit`. REQUIRES: it does not run.
+  // Starts a held broker to see whether it refuses to run. Returns its exit and log; nullopt: it
+  // still runs after `limit`. REQUIRES: it does not run.
   std::optional<harness::CommandResult> TryToStartBroker(std::chrono::milliseconds limit);
-  // The processes in which the worker runs tasks at the moment.
+  // Returns the processes in which the worker runs tasks at the moment.
   std::vector<pid_t> EncodersOf(size_t worker);
 
   LinkProxy& LinkOf(const ProgramId& id) { return *links_.at(id); }
@@ -82,10 +81,10 @@ class World {
   SmallDisk& disk() { return disk_; }
   const std::filesystem::path& data_dir() const { return disk_.path(); }
   const WorldOptions& options() const { return options_; }
-  // Of each api; the same over all restarts.
+  // Returns the URL of each api, the same over all restarts.
   const std::vector<std::string>& urls() const { return urls_; }
 
-  // Ends of programs that nobody has caused: a line each.
+  // Returns a line for each program that ended without a cause.
   const std::vector<std::string>& accidents() const { return accidents_; }
   size_t restarts() const { return restarts_; }
   std::string Logs(size_t lines) const;
@@ -94,7 +93,7 @@ class World {
   struct Slot {
     std::unique_ptr<harness::Program> program;
     bool held = false;
-    bool told_to_end = false;  // by SIGTERM, since its start
+    bool told_to_end = false;  // SIGTERM was sent since its start
     std::vector<std::string> next_environment;
     std::chrono::steady_clock::time_point not_before{};
   };
@@ -116,7 +115,7 @@ class World {
   std::vector<std::string> urls_;
   std::vector<std::string> accidents_;
   size_t restarts_ = 0;
-  size_t storage_troubles_ = 0;  // under way
+  size_t storage_troubles_ = 0;  // number in progress
   std::chrono::steady_clock::time_point storage_trouble_until_{};
 };
 

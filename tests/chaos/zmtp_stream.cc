@@ -11,7 +11,7 @@ constexpr unsigned char kMore = 1;
 constexpr unsigned char kLong = 2;
 constexpr unsigned char kCommand = 4;
 
-// How many bytes the frame at `at` has, its head included; nullopt if its head is not all there.
+// Returns the size of the frame at `at` with its head; nullopt if the head is incomplete.
 std::optional<size_t> FrameBytes(std::string_view bytes, size_t at) {
   if (bytes.size() < at + 2) return std::nullopt;
   const auto byte = [&](size_t i) { return static_cast<unsigned char>(bytes[at + i]); };
@@ -29,7 +29,8 @@ std::optional<ZmtpStream::Unit> ZmtpStream::Next() {
   size_t end = 0;
   bool is_message = false;
   if (greeting_left_ > 0) {
-    // In parts, as they come: each side waits for the beginning of the other's before it goes on.
+    // Pass on the greeting in parts: each side waits for the start of the other's before it goes
+    // on.
     end = std::min(greeting_left_, pending_.size());
     greeting_left_ -= end;
   } else {

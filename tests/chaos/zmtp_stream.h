@@ -7,17 +7,17 @@
 
 namespace millrace::chaos {
 
-// Takes one direction of a ZMTP 3 connection (https://rfc.zeromq.org/spec/23, mechanism NULL)
-// apart into what may be dropped, repeated or put in between without breaking the stream.
+// Splits one direction of a ZMTP 3 connection (https://rfc.zeromq.org/spec/23, mechanism NULL) into
+// units that can be dropped, repeated or inserted without breaking the stream.
 class ZmtpStream {
  public:
   struct Unit {
-    std::string bytes;        // as they came, framing included
-    bool is_message = false;  // all frames of one message; else a command or some of the greeting
+    std::string bytes;        // as received, framing included
+    bool is_message = false;  // all frames of one message; else a command or part of the greeting
   };
 
   void Feed(std::string_view bytes) { pending_ += bytes; }
-  // The next whole unit; nullopt: more bytes are needed.
+  // Returns the next whole unit; nullopt: more bytes are needed.
   std::optional<Unit> Next();
 
  private:

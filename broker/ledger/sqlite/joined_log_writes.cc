@@ -10,14 +10,14 @@
 namespace millrace::broker {
 namespace {
 
-// The most that is held back. SQLite's unix VFS writes less than 128 KiB at a
-// time and takes the rest for a full disk.
+// The most bytes to hold back. SQLite's unix VFS writes less than 128 KiB at a time and reports a
+// longer write as a full disk.
 constexpr size_t kMaxHeldBytes = size_t{120} << 10;
 
 sqlite3_vfs* System() { return sqlite3_vfs_find(nullptr); }
 
-// The write-ahead log, in the memory that SQLite gives a file of this VFS; the system's own file
-// follows it there. SQLite uses it from one thread at a time.
+// The write-ahead log. It lives in the memory that SQLite allocates for a file of this VFS,
+// followed by the system's own file. SQLite uses it from one thread at a time.
 class LogFile {
  public:
   static LogFile& Of(sqlite3_file* file) { return *reinterpret_cast<LogFile*>(file); }
@@ -37,7 +37,7 @@ class LogFile {
     return SQLITE_OK;
   }
 
-  // Forgets the held bytes if they cannot be written: SQLite gives up the transaction.
+  // Drops the held bytes if they cannot be written; SQLite then gives up the transaction.
   int Flush() {
     if (held_.empty()) return SQLITE_OK;
     const int result =
@@ -53,7 +53,7 @@ class LogFile {
 };
 static_assert(sizeof(LogFile) % alignof(void*) == 0);  // the system's file is aligned
 
-// Calls the method of the system's file after the held bytes have been written.
+// Writes the held bytes, then calls the method of the system's file.
 template <auto kMethod, typename... Arguments>
 int FlushThen(sqlite3_file* file, Arguments... arguments) {
   LogFile& log = LogFile::Of(file);
@@ -110,7 +110,7 @@ int Open(sqlite3_vfs* /*vfs*/, const char* name, sqlite3_file* file, int flags, 
   return opened;
 }
 
-// Takes everything but opening from the system's VFS.
+// Inherits everything except opening from the system's VFS.
 const char* Register() {
   static sqlite3_vfs joined = *System();
   joined.zName = "joined-log-writes";

@@ -13,7 +13,7 @@ namespace {
 
 constexpr size_t kHeaderBytes = 32;
 constexpr size_t kFrameHeaderBytes = 24;
-constexpr uint32_t kMagic = 0x377f0682;  // the lowest bit says in which order checksums read words
+constexpr uint32_t kMagic = 0x377f0682;  // the lowest bit gives the byte order for checksums
 
 uint32_t BigEndian(const char* bytes) {
   uint32_t word = 0;
@@ -76,10 +76,10 @@ class LogReader {
     return true;
   }
 
-  // Whether it was written since the log last began anew.
+  // Returns true if the frame was written since the log was last restarted.
   bool is_current() const { return frame_.compare(8, 8, salt_) == 0; }
   bool is_whole() const { return is_current() && computed_ == current_; }
-  // Whether its checksum follows from the frame before it, whichever part of that is damaged.
+  // Returns true if the checksum follows from the frame before, whichever part of that is damaged.
   bool follows() const { return computed_ == current_ || SumAfter(computed_before_) == current_; }
   bool is_commit() const { return BigEndian(frame_.data() + 4) != 0; }
 
@@ -115,21 +115,20 @@ class LogReader {
   std::string salt_;
   bool header_is_whole_ = false;
   std::string frame_;
-  // Of the present frame and of the one before it (or the header): as it stands there, and as it
-  // must be.
+  // The stored and the computed checksum, of this frame and of the one before it (or the header).
   Checksum current_;
   Checksum computed_;
   Checksum before_;
   Checksum computed_before_;
 };
 
-// Whether commits stand behind a broken frame that were durable.
+// Returns true if a broken frame hides durable commits behind it.
 bool LosesCommits(LogReader& log) {
   bool broken = false;
   int commits_in_chain = 0;
   while (log.Next()) {
-    // Behind the last commit stand frames from before the log last began anew; none of them is
-    // current, so whatever they hold proves nothing.
+    // The frames behind the last commit date from before the log was last restarted. None of them
+    // is current, so they prove nothing.
     broken = broken || !log.is_whole();
     if (!log.follows()) commits_in_chain = 0;
     if (log.is_commit()) ++commits_in_chain;

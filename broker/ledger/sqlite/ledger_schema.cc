@@ -24,7 +24,7 @@ bool IsEmpty(SQLite::Database& database) {
   return database.execAndGet("SELECT count(*) FROM sqlite_schema").getInt() == 0;
 }
 
-// Returns the version of the file; 0 if it is to be created.
+// Returns the version of the file; 0 if it has yet to be created.
 int CheckKind(SQLite::Database& database, const std::filesystem::path& file) {
   const int application = ReadPragma(database, "application_id");
   const int version = ReadPragma(database, "user_version");
@@ -51,28 +51,29 @@ int CheckKind(SQLite::Database& database, const std::filesystem::path& file) {
                                 file.string() + " .recover` in its place");
 }
 
-// Reads every page. It finds what is torn, cut off or overwritten, and takes the longer the larger
-// the file is; that an index holds what its table holds is left to `--verify`.
+// Reads every page to find torn, truncated or overwritten ones; takes time in proportion to the
+// file's size. `--verify` checks that each index agrees with its table.
 void CheckWhole(SQLite::Database& database, const std::filesystem::path& file, bool had_log) {
   database.exec("PRAGMA cell_size_check = ON");
   const std::string found = database.execAndGet("PRAGMA quick_check(1)").getString();
   if (found != "ok") RefuseDamaged(file, found);
-  // SQLite takes what is missing of the last page for zeroes. With a log, that page may be there.
+  // SQLite reads the missing part of the last page as zeroes. If there is a log, it may hold that
+  // page.
   const auto page_bytes = static_cast<uintmax_t>(ReadPragma(database, "page_size"));
   if (!had_log && std::filesystem::file_size(file) % page_bytes != 0) {
     RefuseDamaged(file, "it ends in the middle of a page");
   }
 }
 
-// The file's number in its file system; a copy has another.
+// Returns the file's number in its file system; a copy has a different one.
 int64_t IdentityOf(const std::filesystem::path& file) {
   struct stat status {};
   if (::stat(file.c_str(), &status) != 0) ThrowStorageError(errno, "look at", file);
   return static_cast<int64_t>(status.st_ino);
 }
 
-// A ledger that was not closed has its last commits in the write-ahead log. SQLite takes a log that
-// is gone for one that was never there.
+// A ledger that was not closed has its last commits in the write-ahead log. SQLite cannot tell a
+// lost log from one that never existed.
 void CheckLogIsThere(SQLite::Database& database, const std::filesystem::path& file, bool had_log) {
   if (had_log) return;
   const int64_t opened =
@@ -126,7 +127,7 @@ void Configure(SQLite::Database& database) {
   database.exec("PRAGMA temp_store = MEMORY");
 }
 
-// Closing leaves the log as it is, as if the process had been killed: the next start reads it.
+// Makes closing leave the log in place, as a kill would; the next start reads it.
 void KeepLogOnClose(SQLite::Database& database) {
   sqlite3_db_config(database.getHandle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
 }
@@ -149,15 +150,16 @@ bool NoteLedgerOpened(SQLite::Database& database, const std::filesystem::path& f
   try {
     database.exec("INSERT OR REPLACE INTO counters VALUES ('opened', " +
                   std::to_string(IdentityOf(file)) + ")");
-    // Into the file itself, out of the log whose loss it shows. Its answer: whether it was in
-    // somebody's way, how many frames are in the log, and how many of them are in the file.
+    // Move the note into the file itself, out of the log whose loss it reveals. The checkpoint
+    // returns three numbers: whether it was blocked, the frames in the log, and the frames moved to
+    // the file.
     SQLite::Statement checkpoint(database, "PRAGMA wal_checkpoint(PASSIVE)");
     checkpoint.executeStep();
     return checkpoint.getColumn(1).getInt() == checkpoint.getColumn(2).getInt();
   } catch (const SQLite::Exception& error) {
     if (error.getErrorCode() != SQLITE_READONLY) throw;
-    // Where SQLite may not open a file for writing, be it for a moment, it opens it for reading,
-    // and stays with that. Such a connection would never take anything again.
+    // If SQLite cannot open a file for writing, even for a moment, it opens it read-only and never
+    // tries again. Such a connection can never commit.
     throw ReadOnlyLedger("the ledger " + file.string() +
                          " or its write-ahead log can be read but not written: see that the disk "
                          "is well and not full, and that both files belong to this user");

@@ -22,7 +22,7 @@ namespace millrace::broker {
 //      tests/broker and test that it opens with its rows: ledger_upgrade_test.cc.
 // There is no way back: an older broker refuses the file, so make a copy before the upgrade.
 
-// Stands in the file's header ("MLRC"); tells a ledger from any other SQLite file.
+// Marks the file's header ("MLRC") to tell a ledger from any other SQLite file.
 inline constexpr int kLedgerApplicationId = 0x4d4c5243;
 
 // The version that this build writes; kept in the file's user_version.
@@ -35,12 +35,12 @@ int LedgerSchemaVersion();
 void PrepareLedger(SQLite::Database& database, const std::filesystem::path& file);
 
 // Notes in the file that its last commits may be in the write-ahead log from now on, so that the
-// loss of the log is noticed at the next start. False: a foreign reader keeps the note in the log
-// for now. Throws SQLite::Exception where it cannot be written: nothing may be committed then, as
-// it could be lost unnoticed; and ReadOnlyLedger (ledger.h).
+// next start notices a lost log. Returns false if a foreign reader keeps the note in the log for
+// now. Throws SQLite::Exception if the note cannot be written (commit nothing then, as it could be
+// lost unnoticed), or ReadOnlyLedger (ledger.h).
 bool NoteLedgerOpened(SQLite::Database& database, const std::filesystem::path& file);
-// Notes that they no longer are: the last commit before the connection is closed. Does not throw:
-// where the note cannot be written, the log stays.
+// Notes that all commits are in the file again; this is the last commit before the connection
+// closes. Does not throw: if the note cannot be written, the log stays.
 void NoteLedgerClosed(SQLite::Database& database);
 
 }  // namespace millrace::broker

@@ -95,7 +95,7 @@ CREATE TABLE counters (
 INSERT INTO counters VALUES ('fence', 0), ('sequence', 0);
 )sql";
 
-// What the second version adds.
+// Additions of the second version:
 //
 // - jobs.upload repeats the id of the upload in the request, so that the janitor can ask by it
 //   whether an upload is still named.
@@ -168,17 +168,16 @@ CREATE TABLE removed_events (
 );
 )sql";
 
-// What the third version adds.
+// Additions of the third version:
 //
-// - redrives.job_count is the number of jobs that a redrive was made for. Of one that was released
-//   before there was the column, nothing but its canary is known any more.
-// - purges are the purges of many, by the id that their clients chose.
+// - redrives.job_count is the number of jobs that a redrive was made for. Of a redrive that was
+//   released before the column existed, only the canary is known.
+// - purges holds the bulk purges, by the id that the client chose.
 // - redrives_settled and purges_by_time are what retention walks.
-// - A starting broker finds what has not ended in jobs_by_state. jobs_open told it nothing more,
-// and
-//   cost each submission about 3 us.
-// - jobs.last_progress is what was shown of a job that ended without outputs. Of jobs that ended
-//   before there was the column it is not known.
+// - A starting broker finds the jobs that have not ended through jobs_by_state. jobs_open added
+//   nothing and cost each submission about 3 us.
+// - jobs.last_progress is the progress last shown for a job that ended without outputs. It is
+//   unknown for jobs that ended before the column existed.
 constexpr const char* kVersion3 = R"sql(
 ALTER TABLE redrives ADD COLUMN job_count INTEGER NOT NULL DEFAULT 0;
 UPDATE redrives SET job_count = json_array_length(waiting) + (canary <> '');
@@ -193,10 +192,10 @@ DROP INDEX jobs_open;
 ALTER TABLE jobs ADD COLUMN last_progress TEXT;
 )sql";
 
-// What the fourth version adds: the plan of a task. A job that was planned before there were
-// several tasks has one, which makes all of the job's spec from the job's input: `spec` and `input`
-// are NULL. A redrive with another spec plans anew; the tasks of the earlier plan stay, for the
-// sake of their attempts, and are told apart by their generation.
+// Addition of the fourth version: the plan of a task. A job planned before jobs could have several
+// tasks has a single one, which makes all of the job's spec from the job's input: its `spec` and
+// `input` are NULL. A redrive with another spec plans anew; the tasks of the earlier plan stay with
+// their attempts, and their generation tells them apart.
 constexpr const char* kVersion4 = R"sql(
 ALTER TABLE tasks ADD COLUMN generation INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE tasks ADD COLUMN kind TEXT NOT NULL DEFAULT 'transcode';
@@ -206,7 +205,7 @@ ALTER TABLE tasks ADD COLUMN dependencies TEXT NOT NULL DEFAULT '[]';
 UPDATE tasks SET generation = (SELECT generation FROM jobs WHERE jobs.id = tasks.job_id);
 )sql";
 
-// Gives the jobs that died before there were letters in the ledger theirs.
+// Writes dead letters for jobs that died before the ledger stored any.
 void FillDeadLetters(SQLite::Database& database) {
   OneTime dead(database,
                "SELECT id, generation, coalesce(finished_at, created_at), error, input_facts, "

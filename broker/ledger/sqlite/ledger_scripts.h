@@ -6,8 +6,9 @@
 
 namespace millrace::broker {
 
-// How the ledger's tables came to be, version by version; ledger_schema.h has the recipe for the
-// next one. `fill` derives what SQL alone cannot; nullptr: nothing. Both run in one transaction.
+// One step in the history of the ledger's schema; ledger_schema.h has the recipe for the next.
+// `fill` derives the values that SQL alone cannot; nullptr: there are none. Both run in one
+// transaction.
 struct SchemaStep {
   const char* script;
   void (*fill)(SQLite::Database& database);

@@ -10,7 +10,7 @@ namespace {
 
 using Parameter = std::variant<std::string, int64_t>;
 
-// Everything that decides which letters are listed; the order is always the same.
+// Returns everything that decides which letters are listed; the order is always the same.
 nlohmann::json Canonical(const DeadLetterFilter& filter) {
   const auto time = [](const std::optional<WallTime>& at) {
     return at ? nlohmann::json(ToMicroseconds(*at)) : nlohmann::json();
@@ -20,12 +20,12 @@ nlohmann::json Canonical(const DeadLetterFilter& filter) {
                                 time(filter.died_after), time(filter.died_before)});
 }
 
-// The position's id names job and generation: "job_….2".
+// Returns the position's id, which names job and generation: "job_….2".
 std::string PlaceOf(const DeadLetterRecord& letter) {
   return letter.job_id + "." + std::to_string(letter.generation);
 }
 
-// A text that names no generation stands before the job's first.
+// An id without a generation stands before the job's first.
 std::pair<std::string, int64_t> ReadPlace(const std::string& id) {
   const size_t dot = id.rfind('.');
   int64_t generation = 0;
@@ -34,8 +34,8 @@ std::pair<std::string, int64_t> ReadPlace(const std::string& id) {
   return {id.substr(0, dot), generation};
 }
 
-// "FROM … WHERE …" for a filter, and what to bind to it. The index is named, so that a list which
-// none can serve fails in a test and is not slow in a year.
+// Builds "FROM … WHERE …" for a filter, with the values to bind. It names the index, so that a list
+// without a usable index fails in a test instead of becoming slow as the ledger grows.
 class Selection {
  public:
   explicit Selection(const DeadLetterFilter& filter) {
@@ -125,7 +125,7 @@ DeadLetterGroup ReadGroup(Execution& execution) {
   return group;
 }
 
-// The words of a group are those of its newest letter.
+// Describes a group in the words of its newest letter.
 void AddExample(SQLite::Database& database, DeadLetterFilter filter, DeadLetterGroup& group) {
   filter.signature = group.signature;
   const auto newest = ReadLetters(database, Selection(filter).Then(kNewestFirst).Limit(1));
@@ -156,7 +156,7 @@ DeadLetterPage ListDeadLetters(SQLite::Database& database, const DeadLetterFilte
                                const std::optional<ListPosition>& from) {
   const auto page_size = static_cast<size_t>(filter.page_size);
   DeadLetterPage page;
-  // One more than the page tells whether there is a next one.
+  // Ask for one row more than the page holds, to learn whether there is a next page.
   page.letters =
       ReadLetters(database, Selection(filter).Before(from).Then(kNewestFirst).Limit(page_size + 1));
   if (page.letters.size() > page_size) {
@@ -186,7 +186,7 @@ std::vector<DeadLetterGroup> GroupDeadLetters(SQLite::Database& database,
       Selection(filter)
           .Then(" GROUP BY signature ORDER BY count(*) DESC, max(died_at) DESC, signature")
           .Limit(limit);
-  // Letters whose input is not known are each counted as an input of their own.
+  // Counts each letter with an unknown input as a distinct input.
   OneTime query(database,
                 selection.Select("signature, count(*), count(DISTINCT CASE WHEN input_sha256 <> '' "
                                  "THEN input_sha256 ELSE job_id END), min(died_at), max(died_at)"));
@@ -196,7 +196,7 @@ std::vector<DeadLetterGroup> GroupDeadLetters(SQLite::Database& database,
 }
 
 std::vector<std::pair<std::string, std::string>> PoisonousMedia(SQLite::Database& database) {
-  // The condition of the index, word for word, or SQLite would not use it.
+  // Repeats the condition of the partial index word for word; otherwise SQLite would not use it.
   OneTime query(database,
                 "SELECT input_sha256, job_id FROM dead_letters INDEXED BY dead_letters_poison "
                 "WHERE state = 'open' AND code = 'poison' AND input_sha256 <> '' "

@@ -11,14 +11,14 @@
 
 namespace millrace::broker {
 
-// The dead letters of a ledger, in the order (died_at, job_id, generation). A list walks the index
-// of the signature, else of the state, else of the time; the other conditions of a filter are
-// looked at row by row.
+// Lists a ledger's dead letters in the order (died_at, job_id, generation). A list walks the index
+// of the signature, else of the state, else of the time, and tests the filter's other conditions
+// row by row.
 
 std::optional<DeadLetterRecord> FindDeadLetter(SQLite::Database& database,
                                                const std::string& job_id);
 
-// The place that filter.page_token names; nullopt: the beginning. Throws Error{kInvalidRequest}.
+// Returns the position in filter.page_token; nullopt: the start. Throws Error{kInvalidRequest}.
 std::optional<ListPosition> ReadPageToken(const DeadLetterFilter& filter);
 // Newest first. REQUIRES: filter.page_size > 0. `from` excludes itself and everything before it.
 DeadLetterPage ListDeadLetters(SQLite::Database& database, const DeadLetterFilter& filter,
@@ -29,11 +29,11 @@ int64_t CountDeadLetters(SQLite::Database& database, const DeadLetterFilter& fil
 std::vector<DeadLetterGroup> GroupDeadLetters(SQLite::Database& database,
                                               const DeadLetterFilter& filter, size_t limit);
 
-// The input's SHA-256 and the job of each open letter with the code `poison`, the first death
-// first.
+// Returns the input's SHA-256 and the job of each open letter with the code `poison`, earliest
+// death first.
 std::vector<std::pair<std::string, std::string>> PoisonousMedia(SQLite::Database& database);
 
-// What was asked of many of them.
+// Bulk requests.
 std::optional<RedriveRecord> FindRedrive(SQLite::Database& database, const std::string& id);
 std::optional<PurgeRecord> FindPurge(SQLite::Database& database, const std::string& id);
 

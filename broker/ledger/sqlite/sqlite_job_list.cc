@@ -12,8 +12,8 @@ namespace {
 
 using Parameter = std::variant<std::string, int64_t>;
 
-// Everything that decides which jobs are listed and in which order; a page's size may change on the
-// way.
+// Returns everything that decides which jobs are listed, and in which order. The page size is left
+// out because it may change between pages.
 nlohmann::json Canonical(const JobFilter& filter) {
   std::vector<std::string> states;
   for (const JobState state : filter.states) states.emplace_back(NameOf(state));
@@ -27,8 +27,8 @@ nlohmann::json Canonical(const JobFilter& filter) {
                                 time(filter.created_before), filter.newest_first});
 }
 
-// Builds the statement of one page. Indexes are named, so that a list which none of them can serve
-// fails in a test and is not slow in a year.
+// Builds the statement of one page. It names the index, so that a list without a usable index fails
+// in a test instead of becoming slow as the ledger grows.
 class ListQuery {
  public:
   ListQuery(const JobFilter& filter, const std::optional<ListPosition>& from)
@@ -45,7 +45,7 @@ class ListQuery {
     }
     const char* direction = filter.newest_first ? " DESC" : " ASC";
     sql_ += std::string(" ORDER BY created_at") + direction + ", id" + direction + " LIMIT ?";
-    // One more than the page tells whether there is a next one.
+    // Ask for one row more than the page holds, to learn whether there is a next page.
     parameters_.emplace_back(static_cast<int64_t>(filter.page_size) + 1);
   }
 
@@ -59,9 +59,9 @@ class ListQuery {
     AddRange("created_at", "id");
   }
 
-  // SQLite merges arms that each come in order, so that several states cost no more than one.
+  // SQLite merges arms that are each in order, so several states cost no more than one.
   void AddStateByState() {
-    // A set: a state named twice must not list its jobs twice.
+    // Use a set: a state named twice must not list its jobs twice.
     for (const JobState state : std::set(filter_.states.begin(), filter_.states.end())) {
       if (!sql_.empty()) sql_ += " UNION ALL ";
       AddPlain("jobs_by_state");
@@ -71,7 +71,7 @@ class ListQuery {
   }
 
   void AddLabelled() {
-    // CROSS JOIN keeps the order of the loops: along the first label, then to its jobs.
+    // CROSS JOIN fixes the order of the loops: first the rows of the first label, then their jobs.
     sql_ += std::string("SELECT ") + QualifiedJobColumns() +
             " FROM job_labels AS first CROSS JOIN jobs ON jobs.id = first.job_id "
             "WHERE first.name = ? AND first.value = ?";
@@ -90,7 +90,7 @@ class ListQuery {
   }
 
   static std::string QualifiedJobColumns() {
-    // The order of the list is that of the label's index, which is the jobs' own.
+    // The label's index has the same order as the list of jobs.
     std::string columns = kJobColumns;
     const std::string wanted = "created_at";
     columns.replace(columns.find(wanted), wanted.size(), "first.created_at AS created_at");
@@ -100,7 +100,7 @@ class ListQuery {
 
   void AddExternalId() {
     if (filter_.external_id.empty()) return;
-    // The second condition is what the partial index promises.
+    // The second condition repeats that of the partial index.
     sql_ += " AND external_id = ? AND external_id <> ''";
     parameters_.emplace_back(filter_.external_id);
   }

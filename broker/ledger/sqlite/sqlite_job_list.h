@@ -9,10 +9,9 @@
 
 namespace millrace::broker {
 
-// Lists of jobs in the order (created_at, id), page by page, each along the index that its filter
-// allows.
+// Lists jobs in the order (created_at, id), page by page, along the index that suits the filter.
 
-// The place that filter.page_token names; nullopt: the beginning. Throws Error{kInvalidRequest}.
+// Returns the position in filter.page_token; nullopt: the start. Throws Error{kInvalidRequest}.
 std::optional<ListPosition> ReadPageToken(const JobFilter& filter);
 
 // REQUIRES: filter.page_size > 0. `from` excludes itself and everything before it.

@@ -17,7 +17,8 @@
 namespace millrace::broker {
 namespace {
 
-// The jobs that a starting broker loads. Without the hint SQLite may walk the whole history.
+// Selects the jobs that a starting broker loads. Without the hint SQLite may walk the whole
+// history.
 constexpr const char* kFromOpenJobs = " FROM jobs INDEXED BY jobs_by_state ";
 
 std::string OpenJobs() {
@@ -30,7 +31,7 @@ std::string OpenJobs() {
   return "jobs.state IN (" + names + ")";
 }
 
-// How long a commit waits for somebody who writes to the file by hand.
+// Limits the wait of a commit for someone who writes to the file by hand.
 constexpr int kBusyMilliseconds = 1000;
 
 class SqliteLedger final : public Ledger {
@@ -51,12 +52,12 @@ class SqliteLedger final : public Ledger {
 
   Snapshot Load() override {
     return Guarded([&] {
-      // One read transaction, so that the parts belong together.
+      // Read in one transaction, so that the parts agree.
       SQLite::Transaction transaction(database_);
       Snapshot snapshot;
       snapshot.jobs = ReadAll(
           std::string("SELECT ") + kJobColumns + kFromOpenJobs + "WHERE " + OpenJobs(), ReadJob);
-      // Here, as SQLite would sort whole rows.
+      // Sort here: SQLite would sort whole rows.
       std::ranges::sort(snapshot.jobs, {},
                         [](const Job& job) { return std::tie(job.created_at, job.id); });
       snapshot.tasks = ReadAll(std::string("SELECT ") + kTaskColumns + kFromOpenJobs +
@@ -102,7 +103,7 @@ class SqliteLedger final : public Ledger {
     Guarded([&] {
       Note();
       WriteTransaction transaction(statements_);
-      // Writes the row as it is; the commit is synced like any other.
+      // Rewrites the counter with its present value; the commit is synced like any other.
       RaiseCounter("fence", Counter("fence"));
       transaction.Commit();
     });
@@ -250,12 +251,13 @@ class SqliteLedger final : public Ledger {
     return std::move(*database);
   }
 
-  // Before anything is committed: its loss has to show.
+  // Notes that the file is open before the first commit, so that a lost log is noticed.
   void Note() {
     if (!noted_) noted_ = NoteLedgerOpened(database_, file_);
   }
 
-  // Runs `body`; what SQLite or a row's content throws becomes an Error that names the file.
+  // Runs `body`. Turns exceptions from SQLite or from a row's content into an Error that names the
+  // file.
   template <typename Body>
   auto Guarded(Body body) -> decltype(body()) {
     try {
@@ -277,7 +279,7 @@ class SqliteLedger final : public Ledger {
     return execution.Run();
   }
 
-  // The largest numbers that a commit gives out.
+  // The largest numbers in one commit.
   struct Highest {
     Fence fence = 0;
     int64_t sequence = 0;
@@ -373,7 +375,7 @@ class SqliteLedger final : public Ledger {
   const std::filesystem::path file_;
   SQLite::Database database_;
   LedgerStatements statements_;
-  bool noted_ = false;  // in the file: that it is open
+  bool noted_ = false;  // the file notes that it is open
 };
 
 }  // namespace

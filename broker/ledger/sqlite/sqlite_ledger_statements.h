@@ -12,8 +12,8 @@ inline std::string SelectJobsSql(const std::string& where) {
   return std::string("SELECT ") + kJobColumns + " FROM jobs WHERE " + where;
 }
 
-// What the ledger runs often, prepared once: compiling costs more than running. The database must
-// outlive it.
+// The ledger's frequent statements, prepared once because compiling costs more than running. The
+// database must outlive it.
 struct LedgerStatements {
   explicit LedgerStatements(SQLite::Database& database)
       : begin(database, "BEGIN IMMEDIATE"),

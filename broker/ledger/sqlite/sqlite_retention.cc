@@ -23,7 +23,7 @@ void NoteRemoved(SQLite::Database& database, int64_t sequence) {
     OneTime insert(database, "INSERT INTO removed_events (first, last) VALUES (?, ?)");
     insert->Integer(sequence).Integer(sequence).Run();
   }
-  // The range that begins behind it joins the one that it is in now.
+  // Join with the range that begins right behind it.
   OneTime next(database, "SELECT last FROM removed_events WHERE first = ?");
   next->Integer(sequence + 1);
   if (!next->Step()) return;
@@ -68,8 +68,8 @@ size_t RemoveEventsOf(SQLite::Database& database, const RemovedJob& job) {
 std::vector<std::string> EndedBefore(SQLite::Database& database,
                                      const std::vector<JobState>& states, WallTime time,
                                      size_t limit) {
-  // SQLite merges arms that each come in order, so that several states cost no more than one. The
-  // last condition is what the partial index promises.
+  // SQLite merges arms that are each in order, so several states cost no more than one. The last
+  // condition repeats that of the partial index.
   std::string sql;
   for (size_t i = 0; i < states.size(); ++i) {
     if (i > 0) sql += " UNION ALL ";

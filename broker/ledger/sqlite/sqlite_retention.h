@@ -10,8 +10,8 @@
 
 namespace millrace::broker {
 
-// What leaves a ledger, and what has to be known before it may; the declarations of
-// broker/ledger/ledger.h as functions of a database.
+// Removes rows from a ledger and answers the queries that retention asks first. Implements the
+// methods declared in broker/ledger/ledger.h as functions of a database.
 
 std::vector<std::string> EndedBefore(SQLite::Database& database,
                                      const std::vector<JobState>& states, WallTime time,
@@ -21,12 +21,12 @@ std::vector<DeadLetterRecord> LettersDiedBefore(SQLite::Database& database, Wall
 bool IsUploadNamed(SQLite::Database& database, const std::string& upload_id);
 std::optional<JobStanding> FindStanding(SQLite::Database& database, const std::string& job_id);
 
-// To be called in a transaction. Throws Error{kInternal} for a job that is not there or has not
-// ended.
+// Throws Error{kInternal} if the job does not exist or has not ended. REQUIRES: a transaction is
+// open.
 void RemoveJobRows(SQLite::Database& database, const std::string& job_id);
-// To be called in a transaction. Returns the number of events that it removed.
+// Returns the number of events removed. REQUIRES: a transaction is open.
 size_t PruneEventRows(SQLite::Database& database, WallTime time, size_t max_jobs);
-// Likewise, of redrives and purges.
+// Returns the number of redrives and purges removed. REQUIRES: a transaction is open.
 size_t PruneRequestRows(SQLite::Database& database, WallTime time, size_t limit);
 
 }  // namespace millrace::broker

@@ -49,7 +49,7 @@ RedriveRecord::State ReadRedriveState(RowReader& row) {
   return *state;
 }
 
-// Null for most jobs: those that live, and those that succeeded.
+// Returns null for most jobs: all that are alive or succeeded.
 nlohmann::json LastProgressJson(const Job& job) {
   return job.last_progress == Progress() ? nlohmann::json() : ToJson(job.last_progress);
 }

@@ -8,9 +8,9 @@
 
 namespace millrace::broker {
 
-// How the records of records.h stand in the tables of ledger_schema.cc: the columns of each, in the
+// Maps the records of records.h to the tables of ledger_schema.cc: lists the columns of each in the
 // order in which they are bound and read. Readers throw nlohmann::json::exception or Error for a
-// row that cannot be understood.
+// malformed row.
 
 inline constexpr const char* kJobColumns =
     "id, state, generation, external_id, created_at, started_at, finished_at, published_fence, "
@@ -105,7 +105,7 @@ RedriveRecord ReadRedrive(Execution& execution);
 PurgeRecord ReadPurge(Execution& execution);
 JobState ReadJobState(RowReader& row);
 
-// All rows of a query, each as `read` understands it.
+// Returns all rows of a query, each read by `read`.
 template <typename Read>
 auto ReadRows(Execution& execution, Read read) -> std::vector<decltype(read(execution))> {
   std::vector<decltype(read(execution))> records;

@@ -75,7 +75,7 @@ Error TranslateSqliteError(const SQLite::Exception& error, SQLite::Database* dat
   const std::string detail = "the ledger " + file.string() + ": " + error.what();
   const nlohmann::json context = {{"path", file.string()},
                                   {"sqlite_code", error.getExtendedErrorCode()}};
-  // A full disk shows as SQLITE_FULL or, where a side file could not grow, as an I/O error.
+  // A full disk appears as SQLITE_FULL or, if a side file could not grow, as an I/O error.
   const int system = database == nullptr ? 0 : sqlite3_system_errno(database->getHandle());
   switch (error.getErrorCode() & 0xff) {
     case SQLITE_FULL:

@@ -13,9 +13,9 @@
 
 namespace millrace::broker {
 
-// One execution of a prepared statement: bind the parameters in order, then run or step through
-// the rows. Resets the statement when it goes, so that no forgotten read keeps the write-ahead log
-// from being emptied. Lives on the stack; the statement must outlive it.
+// One execution of a prepared statement: bind the parameters in order, then run it or step through
+// the rows. The destructor resets the statement, so that a forgotten read cannot keep the
+// write-ahead log from being emptied. Lives on the stack; the statement must outlive it.
 class Execution {
  public:
   explicit Execution(SQLite::Statement& statement) : statement_(statement) {
@@ -25,13 +25,13 @@ class Execution {
   Execution(const Execution&) = delete;
   Execution& operator=(const Execution&) = delete;
 
-  // Back to the first parameter, for the next execution.
+  // Returns to the first parameter, for the next execution.
   Execution& Restart();
   Execution& Text(std::string_view value);
   Execution& Integer(int64_t value);
   Execution& Time(WallTime value);
   Execution& OptionalTime(const std::optional<WallTime>& value);
-  // null is stored as NULL.
+  // Stores null as NULL.
   Execution& Json(const nlohmann::json& value);
 
   // Returns the number of rows changed.
@@ -45,7 +45,7 @@ class Execution {
   int next_ = 1;
 };
 
-// A statement that is compiled, executed and thrown away, for what happens seldom.
+// A statement for rare use: compiled, executed once and discarded.
 class OneTime {
  public:
   OneTime(SQLite::Database& database, const std::string& sql)
@@ -59,7 +59,7 @@ class OneTime {
   Execution execution_;
 };
 
-// Reads the columns of the row that an execution stands on, in order.
+// Reads the columns of an execution's current row, in order.
 class RowReader {
  public:
   explicit RowReader(Execution& execution) : statement_(execution.statement()) {}
@@ -76,12 +76,12 @@ class RowReader {
   int next_ = 0;
 };
 
-// Microseconds since 1970.
+// Converts to microseconds since 1970.
 int64_t ToMicroseconds(WallTime time);
 WallTime FromMicroseconds(int64_t microseconds);
 
-// The Error for what SQLite refused: storage_full, storage_error, ledger_corrupt (with what to do)
-// or internal, naming the file.
+// Converts SQLite's error to an Error that names the file: storage_full, storage_error,
+// ledger_corrupt (with what to do) or internal.
 Error TranslateSqliteError(const SQLite::Exception& error, SQLite::Database* database,
                            const std::filesystem::path& file);
 Error LedgerCorrupt(const std::filesystem::path& file, const std::string& detail);

@@ -48,7 +48,7 @@ class DeadLetterListTest : public testing::Test {
     ledger_->Commit(changes);
   }
 
-  // The positions in letters_ of some records.
+  // Returns the positions in letters_ of these records.
   std::vector<int> PositionsOf(const std::vector<DeadLetterRecord>& records) {
     std::vector<int> positions;
     for (const DeadLetterRecord& record : records) {
@@ -60,7 +60,7 @@ class DeadLetterListTest : public testing::Test {
     return positions;
   }
 
-  // What a filter lists, page after page; the count must agree.
+  // Lists with a filter, page by page, and checks that the count agrees.
   std::vector<int> List(DeadLetterFilter filter) {
     const int64_t count = ledger_->CountDeadLetters(filter);
     std::vector<DeadLetterRecord> found;
@@ -182,7 +182,7 @@ TEST_F(DeadLetterListTest, PagesThroughGenerationsThatDiedAtTheSameMoment) {
 }
 
 TEST_F(DeadLetterListTest, LoadsThePoisonousMediaOfOpenLetters) {
-  // 0 has been redriven, and of 8 the input is not known.
+  // Letter 0 has been redriven, and the input of letter 8 is not known.
   EXPECT_THAT(ledger_->Load().poison, ElementsAre(Pair("same", letters_[4].job_id)));
   letters_[4].state = kPurged;
   letters_[4].closed_at = At(200);

@@ -51,7 +51,7 @@ TEST(FailureSignature, NamesCodeStageCodecAndFfmpegsWords) {
   EXPECT_EQ(signature.text, "corrupt_media in decode of h264: error while decoding MB # #");
   EXPECT_EQ(signature.stage, "decode");
   EXPECT_EQ(signature.codec, "h264");
-  // Recorded in ledgers: a change splits groups in two.
+  // Ledgers store this id: changing it would split existing groups in two.
   EXPECT_EQ(signature.id, "df1d1e880ff4f739");
 }
 

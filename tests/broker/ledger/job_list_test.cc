@@ -35,7 +35,7 @@ class JobListTest : public testing::Test {
     ledger_->Commit(changes);
   }
 
-  // The positions in jobs_ that a filter lists, page after page.
+  // Returns the positions in jobs_ that a filter lists, page by page.
   std::vector<int> List(JobFilter filter) {
     std::vector<int> found;
     do {

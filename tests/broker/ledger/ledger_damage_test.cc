@@ -26,8 +26,8 @@ constexpr size_t kPageBytes = 4096;
 constexpr size_t kLogHeaderBytes = 32;
 constexpr size_t kFrameBytes = kPageBytes + 24;
 
-// What happens to a ledger whose files were damaged while no broker ran: it is refused with a
-// message for people, or everything that was committed is there.
+// Damages the files of a ledger while no broker runs. Opening it must either refuse with a readable
+// message or find everything that was committed.
 class LedgerDamageTest : public testing::Test {
  protected:
   // Makes commits in another process, which is killed before it closes the ledger. Returns the ids
@@ -68,7 +68,7 @@ class LedgerDamageTest : public testing::Test {
     stream.put(static_cast<char>(byte ^ 0x15));
   }
 
-  // The log up to its last commit: behind it stand frames from before the log last began anew.
+  // Returns the log up to its last commit; behind it are frames from before the log last restarted.
   static std::string CurrentPart(const std::string& log) {
     size_t end = kLogHeaderBytes;
     while (end < log.size() && log.compare(end + 8, 8, log, 16, 8) == 0) end += kFrameBytes;
@@ -111,13 +111,13 @@ TEST_F(LedgerDamageTest, AFlippedByteInThePartThatOrdersAPageIsRefused) {
   CommitAndClose(100);
   const std::string whole = ReadWholeFile(file_);
   ASSERT_GT(whole.size(), 20 * kPageBytes);
-  // The kind of page, the number of its cells, where its content begins.
+  // Damage the kind of page, the number of its cells and the start of its content.
   for (size_t page = 1; page < whole.size() / kPageBytes; ++page) {
     for (const size_t offset : {0, 3, 4}) {
       WriteFileDurably(file_, whole);
       Flip(file_, page * kPageBytes + offset);
       const std::string refusal = Refusal();
-      // A page that belongs to a long text has no such part.
+      // An overflow page of a long text has no such header.
       const bool overflow = whole[page * kPageBytes] == 0;
       EXPECT_TRUE(overflow || refusal.find("damaged") != std::string::npos)
           << "page " << page << ", byte " << offset;
@@ -127,7 +127,7 @@ TEST_F(LedgerDamageTest, AFlippedByteInThePartThatOrdersAPageIsRefused) {
 
 TEST_F(LedgerDamageTest, AFlippedByteThatTearsTheTextOfAnOpenJobIsRefused) {
   CommitAndClose(1);
-  // The first brace of the request.
+  // Flip the first brace of the request.
   Flip(file_, ReadWholeFile(file_).find("{\"external_id\""));
   EXPECT_THAT(Refusal(), HasSubstr("has a row that cannot be read"));
 }
@@ -136,7 +136,7 @@ TEST_F(LedgerDamageTest, ALogThatIsGoneIsNoticed) {
   CommitAndDie(5);
   std::filesystem::remove(log_);
   EXPECT_THAT(Refusal(), AllOf(HasSubstr("write-ahead log"), HasSubstr("put it back")));
-  // Again: refusing has not made it good.
+  // Try again: a refusal must not repair or hide the damage.
   EXPECT_THAT(Refusal(), HasSubstr("write-ahead log"));
 }
 
@@ -146,7 +146,7 @@ TEST_F(LedgerDamageTest, ALogThatIsGoneIsNoticedAlsoAfterAStartOnAFullDisk) {
     rlimit before{};
     getrlimit(RLIMIT_FSIZE, &before);
     rlimit limited = before;
-    // Room for what SQLite keeps beside the file, and none for the page that takes the note.
+    // Leave room for SQLite's side files, but none for the page that holds the note.
     limited.rlim_cur = 32768;
     signal(SIGXFSZ, SIG_IGN);
     setrlimit(RLIMIT_FSIZE, &limited);
@@ -193,7 +193,7 @@ TEST_F(LedgerDamageTest, AFlippedByteAnywhereInTheLogIsRefusedUnlessItIsInTheLas
   const std::string file = ReadWholeFile(file_);
   const std::string log = ReadWholeFile(log_);
   int refused = 0;
-  // In steps that come by every field of the frames' headers.
+  // Step so that every field of the frames' headers is hit at some point.
   for (size_t position = 8; position < log.size(); position += 2473) {
     WriteFileDurably(file_, file);
     WriteFileDurably(log_, log);
@@ -205,7 +205,7 @@ TEST_F(LedgerDamageTest, AFlippedByteAnywhereInTheLogIsRefusedUnlessItIsInTheLas
       EXPECT_THAT(refusal, AllOf(HasSubstr("write-ahead log"), HasSubstr("is damaged")));
       continue;
     }
-    // It was let through: all but the last commit are there.
+    // The ledger was accepted: all but the last commit must be there.
     const auto ledger = OpenSqliteLedger(file_);
     for (size_t i = 0; i + 1 < ids.size(); ++i) {
       EXPECT_TRUE(ledger->FindJob(ids[i]).has_value()) << "commit " << i << ", byte " << position;

@@ -19,7 +19,7 @@ using testing::SizeIs;
 
 class LedgerRetentionTest : public testing::Test {
  protected:
-  // A job that ended `end` microseconds after the samples' beginning, with a row of every kind.
+  // Commits a job that ended `end` microseconds after the samples' start, with a row of every kind.
   Job CommitEndedJob(JobState state, int64_t end) {
     Job job = samples::FullJob();
     job.state = state;
@@ -50,7 +50,7 @@ class LedgerRetentionTest : public testing::Test {
     return database.execAndGet("SELECT count(*) FROM " + table).getInt64();
   }
 
-  // The numbers of the events that were removed, as ranges.
+  // Returns the numbers of the removed events, as ranges.
   std::vector<std::pair<int64_t, int64_t>> RemovedRanges() {
     SQLite::Database database(file_, SQLite::OPEN_READONLY);
     SQLite::Statement query(database, "SELECT first, last FROM removed_events ORDER BY first");

@@ -53,7 +53,7 @@ class LedgerUpgradeTest : public testing::Test {
     EXPECT_THAT(SchemaOf(file_), testing::UnorderedElementsAreArray(SchemaOf(fresh)));
   }
 
-  // What must be true of the ledger, however it came to the present version.
+  // Checks the ledger after any path of upgrades to the present version.
   void ExpectEverythingIsThere() {
     const auto ledger = OpenSqliteLedger(file_);
     EXPECT_EQ(Version(), LedgerSchemaVersion());
@@ -75,7 +75,7 @@ class LedgerUpgradeTest : public testing::Test {
     ExpectLetters(*ledger);
   }
 
-  // The dead have letters, as if they had died today.
+  // Checks that dead jobs have the same letters as jobs that die today.
   static void ExpectLetters(Ledger& ledger) {
     const DeadLetterPage page = ledger.ListDeadLetters({});
     ASSERT_THAT(page.letters, SizeIs(2));
@@ -104,7 +104,7 @@ class LedgerUpgradeTest : public testing::Test {
 TEST_F(LedgerUpgradeTest, BringsAFileOfTheFirstVersionUpToDate) {
   ASSERT_EQ(Version(), 1);
   ExpectEverythingIsThere();
-  // And there is nothing left to do at the next start.
+  // The next start finds nothing left to upgrade.
   ExpectEverythingIsThere();
 }
 
@@ -165,7 +165,7 @@ TEST_F(LedgerUpgradeFrom3Test, BringsAFileOfTheThirdVersionUpToDate) {
 
 TEST_F(LedgerUpgradeFrom3Test, PlansEachJobAsTheOneTaskThatItHad) {
   const auto ledger = OpenSqliteLedger(file_);
-  // It was redriven once.
+  // The job was redriven once.
   const TaskRecord queued = ledger->Load().tasks.at(0);
   EXPECT_EQ(queued.job_id, kQueued);
   EXPECT_EQ(queued.generation, 2);
@@ -177,8 +177,8 @@ TEST_F(LedgerUpgradeFrom3Test, PlansEachJobAsTheOneTaskThatItHad) {
   }
 }
 
-// Dies like a broker that is killed while it upgrades: `kill_at` steps of SQLite's machine after
-// it was opened. Returns false if the upgrade was complete before that.
+// Opens the file in a process that is killed after `kill_at` steps of SQLite's virtual machine.
+// Returns false if the upgrade finished before that.
 bool UpgradeAndDieAt(const std::filesystem::path& file, int kill_at) {
   const pid_t child = fork();
   if (child == 0) {

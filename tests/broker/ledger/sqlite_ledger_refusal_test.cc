@@ -20,10 +20,10 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 
-// What the ledger refuses to open, and what it does when the disk refuses it.
+// Tests files that the ledger refuses to open, and disks that refuse the ledger.
 class SqliteLedgerRefusalTest : public testing::Test {
  protected:
-  // Expects that opening the file is refused with a message for people, and the file is untouched.
+  // Expects that opening is refused with a readable message and leaves the file untouched.
   void ExpectRefused(const testing::Matcher<std::string>& message) {
     const std::string before = ReadWholeFile(file_);
     try {
@@ -67,7 +67,7 @@ TEST_F(SqliteLedgerRefusalTest, RefusesADamagedFile) {
     ledger->Commit(changes);
   }
   {
-    // Zeroes over pages in the middle, as a bad disk leaves them.
+    // Write zeroes over pages in the middle, as a bad disk would.
     std::fstream file(file_, std::ios::in | std::ios::out | std::ios::binary);
     file.seekp(40 * 4096);
     file << std::string(3 * 4096, '\0');
@@ -77,7 +77,7 @@ TEST_F(SqliteLedgerRefusalTest, RefusesADamagedFile) {
 
 TEST_F(SqliteLedgerRefusalTest, RefusesAConnectionThatWillNeverWrite) {
   OpenSqliteLedger(file_).reset();
-  // As SQLite opens a file for whose writing the disk has an error just then.
+  // SQLite falls back to this mode if the disk fails while the file is opened for writing.
   SQLite::Database database(file_, SQLite::OPEN_READONLY);
   try {
     NoteLedgerOpened(database, file_);
@@ -97,7 +97,7 @@ TEST_F(SqliteLedgerRefusalTest, NamesAFolderThatCannotBeMade) {
   EXPECT_THROW(OpenSqliteLedger(dir_.path() / "file" / "ledger.db"), Error);
 }
 
-// No file of this process may grow past a limit while this lives.
+// Limits the size to which this process can grow any file, until destroyed.
 class FileSizeLimit {
  public:
   explicit FileSizeLimit(rlim_t bytes) {
@@ -119,7 +119,7 @@ class FileSizeLimit {
 
 constexpr int kLargeBatch = 3000;
 
-// Several MiB.
+// Makes a batch of several MiB.
 std::vector<LedgerChange> LargeBatch(const Job& first) {
   std::vector<LedgerChange> changes = {InsertJob{first}};
   for (int i = 1; i < kLargeBatch; ++i) changes.emplace_back(InsertJob{samples::SmallJob()});
@@ -142,7 +142,7 @@ TEST_F(SqliteLedgerRefusalTest, ACommitThatCannotBeWrittenLeavesNothing) {
     EXPECT_EQ(ledger->FindJob(job.id), std::nullopt);
     EXPECT_EQ(ledger->Load().jobs.size(), 1U);
   }
-  // The same connection goes on when there is room again.
+  // The same connection works again once there is room.
   ledger->CheckWritable();
   ledger->Commit(LargeBatch(job));
   EXPECT_EQ(ledger->Load().jobs.size(), kLargeBatch + 1U);

@@ -109,7 +109,7 @@ TEST_F(SqliteLedgerTest, FindsAJobByItsIdempotencyKeyWhateverItsState) {
   Reopen();
   EXPECT_EQ(Show(ledger_->FindJobByKey(keyed.idempotency_key).value()), Show(keyed));
   EXPECT_EQ(ledger_->FindJobByKey("other"), std::nullopt);
-  // Jobs without a key are many, and none of them is found by it.
+  // Many jobs have no key; an empty key must find none of them.
   EXPECT_EQ(ledger_->FindJobByKey(""), std::nullopt);
 }
 
@@ -180,7 +180,7 @@ TEST_F(SqliteLedgerTest, PutReplacesTasksAndAttempts) {
   TaskRecord later = samples::FullTask(job);
   later.id = task.id;
   TaskRecord stored = later;
-  // The plan stays as it was.
+  // The plan has not changed.
   stored.kind = task.kind;
   stored.spec = task.spec;
   stored.input = task.input;
@@ -199,7 +199,7 @@ TEST_F(SqliteLedgerTest, LoadsWhatHasNotEndedOldestFirst) {
   std::vector<LedgerChange> changes;
   std::vector<std::string> open;
   for (int i = 0; i <= static_cast<int>(JobState::kDead); ++i) {
-    // Later states are older, so that the order of insertion is not the one asked for.
+    // Make later states older, so that the order of insertion is not the order of the list.
     Job job = samples::SmallJob(At(100 - i));
     job.state = static_cast<JobState>(i);
     if (!IsTerminal(job.state)) open.insert(open.begin(), job.id);
@@ -278,7 +278,7 @@ TEST_F(SqliteLedgerTest, KeepsTextThatIsNotUtf8Readable) {
               testing::StartsWith("bytes "));
 }
 
-// A batch in which one change is impossible leaves nothing of itself.
+// Tests that a batch with one impossible change leaves no trace.
 class ImpossibleChangeTest : public SqliteLedgerTest {
  protected:
   void ExpectRefused(const LedgerChange& impossible) {
@@ -290,7 +290,7 @@ class ImpossibleChangeTest : public SqliteLedgerTest {
       EXPECT_EQ(error.code(), ErrorCode::kInternal) << error.what();
     }
     EXPECT_EQ(ledger_->FindJob(innocent.id), std::nullopt);
-    // The ledger goes on.
+    // The ledger still works.
     ledger_->Commit({InsertJob{innocent}});
     EXPECT_NE(ledger_->FindJob(innocent.id), std::nullopt);
   }

@@ -33,7 +33,7 @@ class JanitorTest : public testing::Test {
   }
   Now Clock() const { return {.monotonic = clock_.Now(), .wall = clock_.WallNow()}; }
 
-  // Runs one whole round, and everything that it asks of the file thread. Returns its steps.
+  // Runs one whole round with all its work on the file thread. Returns the number of steps.
   int RunRound() {
     clock_.Advance(minutes(1));
     const nlohmann::json rounds = janitor_.View().at("rounds");
@@ -52,7 +52,7 @@ class JanitorTest : public testing::Test {
     return steps;
   }
 
-  // What the loop does with an outcome.
+  // Carries out an outcome as the loop does.
   void Carry(const Outcome& outcome) {
     ledger_->Commit(outcome.changes);
     for (const Effect& effect : outcome.effects) {
@@ -68,7 +68,7 @@ class JanitorTest : public testing::Test {
     files_.RunDone();
   }
 
-  // A job in the ledger that ended a while ago; nullopt: it has not.
+  // Adds a job to the ledger; `finished_at` is nullopt for a job that has not ended.
   Job PutJob(JobState state, std::optional<WallTime> finished_at = {}, Fence published = 0) {
     Job job = samples::SmallJob(clock_.WallNow());
     job.state = state;
@@ -112,7 +112,7 @@ class JanitorTest : public testing::Test {
   FileThread files_;
   Janitor janitor_{JanitorOptions(), *ledger_, inventory_, files_};
   std::unique_ptr<Dispatcher> dispatcher_;
-  std::string task_;  // of the last job that was put
+  std::string task_;  // of the last job added
   int64_t sequence_ = 0;
 };
 
@@ -140,7 +140,7 @@ TEST_F(JanitorTest, RemovesWorkFoldersThatNoLeaseOwns) {
 TEST_F(JanitorTest, LeavesAWorkFolderThatIsYoungerThanALease) {
   const std::string folder = "work/" + NewTaskId() + ".7";
   MakeFolder(folder);
-  // RunRound() lets a minute pass.
+  // RunRound() advances the clock by a minute.
   clock_.SetWall(clock_.WallNow() - minutes(1));
   RunRound();
   EXPECT_TRUE(Exists(folder));

@@ -114,7 +114,7 @@ TEST_F(MediaInventoryTest, RemovesWhatItIsToldAndNothingBesides) {
 
   inventory_.RemoveOutputs(other, 9);
   EXPECT_FALSE(Exists("outputs/" + other)) << "the last of its attempts";
-  // What is gone is no trouble.
+  // Removing something that is already gone is no error.
   inventory_.RemoveOutputs(other, 9);
   inventory_.RemoveOutputs(job);
   inventory_.RemoveDeadLetter(job);

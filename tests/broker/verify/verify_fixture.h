@@ -18,9 +18,9 @@
 
 namespace millrace::broker {
 
-// A data folder as a broker leaves it: a job that succeeded, one that is dead, one that was
-// cancelled, one that runs and one that waits, each with its rows, events and files. Tests damage
-// it and see what is found.
+// A data folder as a broker leaves it, with one job each that succeeded, is dead, was cancelled,
+// runs and waits; each has its rows, events and files. Tests damage the folder and check the
+// findings.
 class VerifyTest : public testing::Test {
  protected:
   VerifyTest()
@@ -34,7 +34,8 @@ class VerifyTest : public testing::Test {
 
   using History = std::vector<std::pair<JobEvent, JobState>>;
 
-  // A job with one task and, unless `outcome` is empty, one attempt, as it is after these events.
+  // Adds a job with one task, in the state that these events lead to. It has one attempt unless
+  // `outcome` is empty.
   Job Add(JobState state, const History& history, TaskState task_state, const std::string& outcome,
           std::vector<LedgerChange> more = {}) {
     Job job = NewJob();
@@ -110,13 +111,13 @@ class VerifyTest : public testing::Test {
                TaskState::kFailed, "failed", {PutDeadLetter{samples::SmallLetter(job)}});
   }
 
-  // Runs SQL on the ledger, as nobody should.
+  // Runs SQL directly on the ledger to damage it.
   void Damage(const std::string& sql) {
     ledger_.reset();
     SQLite::Database(file_, SQLite::OPEN_READWRITE).exec(sql);
   }
 
-  // What is found, in the form "check: subject: detail".
+  // Returns the findings in the form "check: subject: detail".
   std::vector<std::string> Verify() {
     const Findings findings = VerifyDataFolder(dir_.path());
     std::vector<std::string> lines;

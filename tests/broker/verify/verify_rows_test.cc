@@ -9,10 +9,10 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::StartsWith;
 
-// What verify says of rows of the ledger that do not fit one another.
+// Tests the findings for rows of the ledger that disagree.
 class VerifyRowsTest : public VerifyTest {
  protected:
-  // Expects that one of the findings is about this job and says this.
+  // Expects a finding of this check about this job with this detail.
   void ExpectFound(const char* check, const Job& job, const std::string& detail) {
     EXPECT_THAT(Verify(), Contains(AllOf(StartsWith(std::string(check) + ": " + job.id + ": "),
                                          HasSubstr(detail))));

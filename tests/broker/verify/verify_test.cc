@@ -15,7 +15,7 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::StartsWith;
 
-// What verify says of a folder, and of damage to files and to the ledger as a whole.
+// Tests the findings for whole folders, damaged files and a damaged ledger file.
 
 std::string About(const char* check, const Job& job) {
   return std::string(check) + ": " + job.id + ": ";
@@ -43,7 +43,7 @@ TEST_F(VerifyTest, AcceptsAnEmptyLedgerAndAPrunedOne) {
   TempDir empty;
   OpenSqliteLedger(empty.path() / "ledger.db").reset();
   EXPECT_EQ(VerifyDataFolder(empty.path()).total(), 0);
-  // The broker is still there: it holds the file open.
+  // The broker is still running and holds the file open.
   ledger_->Commit({RemoveJob{dead_.id}, RemoveJob{cancelled_.id}});
   EXPECT_THAT(Verify(), IsEmpty());
   EXPECT_GT(ledger_->PruneEvents(samples::At(1000), 1), 0U);
@@ -132,7 +132,7 @@ TEST_F(VerifyTest, FindsAnOpenJobWhoseUploadIsGone) {
 
 TEST_F(VerifyTest, FindsAnIndexThatLacksARow) {
   ledger_.reset();
-  // One bit flips in the key of one index entry: each page is still well-formed and in order.
+  // Flip one bit in the key of one index entry: every page stays well-formed and in order.
   const auto ask = [this](const char* sql) {
     return SQLite::Database(file_, SQLite::OPEN_READONLY).execAndGet(sql).getString();
   };
