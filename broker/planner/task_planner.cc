@@ -58,6 +58,7 @@ std::vector<PlannedTask> PlanTasks(const Job& job, const Fleet& fleet,
   std::ranges::stable_sort(parts, std::greater(),
                            [&](const Outputs& outputs) { return PredictSeconds(outputs, *input); });
   std::vector<PlannedTask> plan;
+  plan.reserve(parts.size());
   for (Outputs& outputs : parts) {
     plan.push_back(
         {.kind = TaskKind::kTranscode,
