@@ -61,9 +61,9 @@ struct JobEntry {
 // The records of a job's new tasks, in the order of the plan.
 std::vector<TaskRecord> MakeTasks(const Job& job, const std::vector<PlannedTask>& plan);
 
-// What the task makes.
+// Returns the spec of the outputs that the task makes.
 const EncodeSpec& SpecOf(const TaskEntry& task);
-// Whether the tasks that it depends on are done.
+// True if every task that it depends on is done.
 bool IsReady(const TaskEntry& task);
 // The task that failed for good; nullptr if none has.
 const TaskEntry* FailedTask(const JobEntry& entry);

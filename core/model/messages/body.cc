@@ -21,7 +21,7 @@ bool IsName(const nlohmann::json& value) { return IsTextOf(value, 1, kMaxNameByt
 
 bool IsWholeUpTo(const nlohmann::json& value, uint64_t most) {
   if (!value.is_number_integer()) return false;
-  // What was parsed without a sign is kept unsigned, the rest is negative or was made by hand.
+  // The parser keeps a number without a sign unsigned; any other is negative or made by hand.
   if (!value.is_number_unsigned() && value.get<int64_t>() < 0) return false;
   return value.get<uint64_t>() <= most;
 }

@@ -28,7 +28,7 @@
 // that a body does not declare, so bodies may gain fields.
 namespace millrace::message {
 
-// What the value of a field must be.
+// The type and the limits of a field's value.
 enum class Kind {
   kJobId,
   kName,    // a text of 1 to 256 bytes

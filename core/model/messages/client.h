@@ -8,8 +8,8 @@
 
 #include "core/model/messages/body.h"
 
-// What clients ask of the broker. client_replies.h has the answers; docs/protocol.md says what each
-// request does.
+// Requests of clients to the broker. client_replies.h has the answers; docs/protocol.md says what
+// each request does.
 namespace millrace::message {
 
 struct Submit {

@@ -9,7 +9,7 @@
 #include "core/model/messages/body.h"
 #include "core/model/messages/events.h"
 
-// What the broker answers to clients: `ok` with one of these bodies, or `error` with ToJson(Error).
+// Replies of the broker to clients: `ok` with one of these bodies, or `error` with ToJson(Error).
 // The views that `queue` and `workers` are answered with are passed on as they are.
 namespace millrace::message {
 
